@@ -1,0 +1,116 @@
+/**
+ * Generator contexts: threads written in TypeScript.
+ *
+ * The generator yields `undefined` whenever its LWP has been switched out (or its CPU has something else to do first), and
+ * a token to leave for good. What ends the program's code ends the LWP: the context then runs the exit, which may sleep
+ * as well. A program whose LWP is told to exit is dropped where it stands: like a killed process, it runs no `finally`.
+ */
+import { cur } from "../sys/current.js";
+import { KernelAssertion } from "../sys/errno.js";
+import type { Context, Lwp } from "../sys/lwp.js";
+import { PS_WEXIT } from "../sys/param.js";
+import { EXIT_PROCESS, EXIT_READY, lwpExitBegin, lwpExitDrain, lwpExitFinish } from "../kern/lwpexit.js";
+import { exit1 } from "../kern/proc.js";
+import { spinEnter, spinExit } from "../kern/spin.js";
+
+/** Yielded to end the LWP. */
+export const EXIT_LWP = { exit: "lwp" } as const;
+/** Yielded to end the process with the status in `l.retval`. */
+export const EXIT_PROC = { exit: "process" } as const;
+/** What an operation yields: nothing, or how to end. */
+export type Token = undefined | void | typeof EXIT_LWP | typeof EXIT_PROC;
+
+/** Signal number with which a program's uncaught exception ends its process (SIGABRT). */
+export const FATAL_SIGNAL = 6;
+
+/** The program's code, as the context sees it. */
+export type Body = Iterator<Token, unknown, undefined>;
+
+/** Told of an exception that left a thread, before its process ends. */
+export type Uncaught = (l: Lwp, error: unknown) => void;
+
+export class GeneratorContext implements Context {
+  #body: Body;
+  #exiting = false;
+  readonly #uncaught: Uncaught;
+
+  constructor(body: Body, uncaught: Uncaught) {
+    this.#body = body;
+    this.#uncaught = uncaught;
+  }
+
+  resume(l: Lwp): boolean {
+    let thrown: unknown = NOTHING;
+    for (;;) {
+      let step: IteratorResult<Token, unknown>;
+      try {
+        step = thrown === NOTHING ? this.#body.next() : throwInto(this.#body, thrown);
+      } catch (error) {
+        if (this.#exiting || error instanceof KernelAssertion) throw error;
+        return this.#fail(l, error);
+      }
+      thrown = NOTHING;
+      if (step.done === true) return this.#exiting ? false : this.#exit(l);
+      const token = step.value;
+      if (token === undefined) {
+        if (this.#exiting || hasLeft(l)) return true;
+        thrown = new TypeError("a thread may not `yield`: write `yield*` before an operation");
+      } else if (token === EXIT_LWP) {
+        return this.#exit(l);
+      } else if (token === EXIT_PROC) {
+        return this.#exitProcess(l, l.retval << 8);
+      } else {
+        thrown = new TypeError(`a thread yielded ${String(token)}: write \`yield*\` before an operation`);
+      }
+    }
+  }
+
+  #fail(l: Lwp, error: unknown): boolean {
+    this.#uncaught(l, error);
+    return this.#exitProcess(l, FATAL_SIGNAL);
+  }
+
+  /** `exit(n)`: of those who ask, the first ends the process, the others only themselves (PRC-28). */
+  #exitProcess(l: Lwp, status: number): boolean {
+    const { k } = l;
+    const p = l.proc;
+    spinEnter(k, p.lock);
+    if ((p.sflag & PS_WEXIT) === 0) return this.#run(l, exit1(l, status));
+    spinExit(k, p.lock);
+    return this.#exit(l);
+  }
+
+  #exit(l: Lwp): boolean {
+    const how = lwpExitBegin(l);
+    if (how === EXIT_READY) {
+      lwpExitFinish(l);
+      return false;
+    }
+    return this.#run(l, how === EXIT_PROCESS ? exit1(l, 0) : drainAndExit(l));
+  }
+
+  #run(l: Lwp, exit: Generator<void, void, void>): boolean {
+    this.#exiting = true;
+    this.#body = exit as Body;
+    l.context = this;
+    return this.resume(l);
+  }
+}
+
+function* drainAndExit(l: Lwp): Generator<void, void, void> {
+  yield* lwpExitDrain(l);
+  lwpExitFinish(l);
+}
+
+const NOTHING = Symbol("nothing");
+
+/** Whether the LWP really gave way: to another, to what its CPU is asked for, or at the end of a step. */
+function hasLeft(l: Lwp): boolean {
+  const ci = cur.cpu;
+  return ci.curlwp !== l || ci.attention !== 0 || l.stepped;
+}
+
+function throwInto(body: Body, error: unknown): IteratorResult<Token, unknown> {
+  if (body.throw === undefined) throw error;
+  return body.throw(error);
+}

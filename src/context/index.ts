@@ -1,0 +1,52 @@
+/**
+ * Which context runs an LWP: filled into the kernel's slot by each realm.
+ */
+import { cur } from "../sys/current.js";
+import type { Kernel } from "../sys/kernel.js";
+import type { Context, Lwp } from "../sys/lwp.js";
+import { CTX_CLOSURE, CTX_ENTRY, CTX_STEP } from "../sys/param.js";
+import { lwpStartup } from "../kern/lwpcreate.js";
+import { panic } from "../kern/panic.js";
+import { type Body, GeneratorContext, type Uncaught } from "./generator.js";
+import { StepContext, type StepFunction } from "./step.js";
+
+export interface ContextOptions {
+  /** Step functions by id; the same on every CPU. */
+  readonly steps?: readonly StepFunction[];
+  /** Starts a portable entry in this realm. */
+  readonly startEntry?: (l: Lwp) => Body;
+  /** Told of exceptions that leave a thread. */
+  readonly uncaught?: Uncaught;
+}
+
+/** A closure that an LWP starts with. */
+export type ThreadClosure = () => Body;
+
+/** Attaches contexts to this realm's kernel. */
+export function attachContexts(k: Kernel, options: ContextOptions): void {
+  const steps = new StepContext(options.steps ?? []);
+  const uncaught: Uncaught = options.uncaught ?? (() => {});
+  k.slots.contextFor = (l) => {
+    if (l.ctxkind === CTX_STEP) return steps;
+    const context = new GeneratorContext(start(k, l, options), uncaught);
+    l.context = context;
+    // R4: a generator belongs to the realm that started it.
+    l.realm = cur.cpu.realm;
+    return context;
+  };
+}
+
+/** First run of a generator LWP (LWP-50). */
+function start(k: Kernel, l: Lwp, options: ContextOptions): Body {
+  lwpStartup(l);
+  if (l.ctxkind === CTX_CLOSURE) {
+    const closure = l.closure as ThreadClosure;
+    l.closure = null;
+    return closure();
+  }
+  if (l.ctxkind === CTX_ENTRY && options.startEntry !== undefined) return options.startEntry(l);
+  panic(k, `LWP ${l.proc.pid}.${l.lid} has nothing to run (kind ${l.ctxkind})`);
+}
+
+/** For kernels whose contexts are all of one kind. */
+export type { Context };

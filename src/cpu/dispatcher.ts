@@ -1,0 +1,125 @@
+/**
+ * The dispatcher: how a CPU runs LWPs.
+ *
+ * It resumes the context of the CPU's current LWP; when that leaves, `miSwitch` has already chosen the next one. The
+ * dispatcher marks the old context saved, waits until the new one's is, and goes on. It is the idle thread too: it
+ * migrates, steals, and returns when there is nothing to run.
+ */
+import { cur } from "../sys/current.js";
+import { type Cpu, CpuRecord } from "../sys/cpu.js";
+import type { Kernel } from "../sys/kernel.js";
+import type { Lwp } from "../sys/lwp.js";
+import { ATTN_HALT, ATTN_SLICE, ATTN_TICK, LW_IDLE } from "../sys/param.js";
+import { cvEnter } from "../kern/condvar.js";
+import { AT_SWITCH_WAITCTX, delayPoint } from "../kern/delay.js";
+import { lwpLock } from "../kern/lwplock.js";
+import { schedIdle, waitContextSaved } from "../kern/placement.js";
+import { flushKicks } from "../kern/resched.js";
+import { clockPoll } from "../kern/softclock.js";
+import { sleepqBlock } from "../kern/sleepq.js";
+import { atomicAnd, spinEnter } from "../kern/spin.js";
+import { contextSaved, miSwitch } from "../kern/switch.js";
+
+const ATTENTION = CpuRecord.offset.attention;
+
+/** Why `dispatch` returned. */
+export const STOP_IDLE = 0;
+/** The slice is over: turn the host's event loop, then come back. */
+export const STOP_SLICE = 1;
+/** The machine stops. */
+export const STOP_HALT = 2;
+/** The steps asked for are done. */
+export const STOP_STEPS = 3;
+
+/** Runs LWPs on `ci` until there is none, the slice is over, the machine stops, or `steps` contexts were resumed. */
+export function dispatch(ci: Cpu, steps: number): number {
+  const { k } = ci;
+  const saved = { cpu: cur.cpu, lwp: cur.lwp, kicks: cur.kicks };
+  cur.cpu = ci;
+  cur.kicks = 0;
+  try {
+    return loop(k, ci, steps);
+  } finally {
+    if (cur.kicks !== 0 && k.g.dead === 0) flushKicks(k);
+    cur.cpu = saved.cpu;
+    cur.lwp = saved.lwp;
+    cur.kicks = saved.kicks;
+  }
+}
+
+function loop(k: Kernel, ci: Cpu, steps: number): number {
+  const attention = ci.at + ATTENTION;
+  for (let left = steps; ; ) {
+    const l = ci.curlwp;
+    cur.lwp = l;
+    if (k.w[attention] !== 0) {
+      const stop = attend(k, ci);
+      if (stop !== STOP_STEPS) return stop;
+    }
+    if (cur.kicks !== 0) flushKicks(k);
+    if ((l.flag & LW_IDLE) !== 0) {
+      if (!idle(ci, l)) return STOP_IDLE;
+      continue;
+    }
+    if (left-- === 0) return STOP_STEPS;
+    runContext(k, l);
+  }
+}
+
+/** What this CPU has been asked for; STOP_STEPS means go on. */
+function attend(k: Kernel, ci: Cpu): number {
+  const bits = ci.attention;
+  if ((bits & ATTN_HALT) !== 0) return STOP_HALT;
+  if ((bits & ATTN_TICK) !== 0) clockPoll(ci);
+  if ((bits & ATTN_SLICE) !== 0) {
+    atomicAnd(k, ci.at + ATTENTION, ~ATTN_SLICE);
+    return STOP_SLICE;
+  }
+  return STOP_STEPS;
+}
+
+function runContext(k: Kernel, l: Lwp): void {
+  if (l.ctxswtch !== 0) {
+    delayPoint(k, AT_SWITCH_WAITCTX);
+    waitContextSaved(l);
+  }
+  const context = l.context ?? k.slots.contextFor(l);
+  // The steps of leaving: miSwitch has set ctxswtch and unlocked the LWP; now its context is saved.
+  if (context.resume(l) && l.ctxswtch !== 0) contextSaved(l);
+}
+
+/** One round of the idle thread (SCH-53). False: nothing to do. */
+function idle(ci: Cpu, l: Lwp): boolean {
+  schedIdle(ci);
+  if (cur.kicks !== 0) flushKicks(ci.k);
+  if (ci.count === 0 && ci.migrating === null) return false;
+  lwpLock(l);
+  if (!miSwitch(l)) return ci.migrating !== null || ci.count !== 0;
+  contextSaved(l);
+  return true;
+}
+
+/** Puts lwp0, which booted the machine, to sleep for good, so that its CPU can run others. */
+export function retireBooter(k: Kernel): void {
+  const l = cur.lwp;
+  const p = l.proc;
+  spinEnter(k, p.lock);
+  cvEnter(l, p.waitcv, p.lock);
+  if (sleepqBlock(l, 0, false) > 0) contextSaved(l);
+}
+
+/** Runs host-side code as the CPU, between LWPs: an event of the host that makes LWPs go on. */
+export function asCpu<T>(ci: Cpu, body: () => T): T {
+  const saved = { cpu: cur.cpu, lwp: cur.lwp, kicks: cur.kicks };
+  cur.cpu = ci;
+  cur.lwp = ci.curlwp;
+  cur.kicks = 0;
+  try {
+    return body();
+  } finally {
+    if (cur.kicks !== 0 && ci.k.g.dead === 0) flushKicks(ci.k);
+    cur.cpu = saved.cpu;
+    cur.lwp = saved.lwp;
+    cur.kicks = saved.kicks;
+  }
+}

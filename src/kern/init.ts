@@ -1,0 +1,186 @@
+/**
+ * Boot: process 0 with lwp0, the CPUs and their idle threads (LWP-37, 38, SCH-53).
+ *
+ * Runs once per machine, on CPU 0, before any other CPU looks at the memory. `kernelAttach` does what every realm must
+ * do for itself.
+ */
+import type { Cpu } from "../sys/cpu.js";
+import { cur } from "../sys/current.js";
+import type { Kernel } from "../sys/kernel.js";
+import type { Lwp } from "../sys/lwp.js";
+import {
+  CPU_STARTING,
+  LP_BOUND,
+  LP_MPSAFE,
+  LP_RUNNING,
+  LPR_DETACHED,
+  LSIDL,
+  LSONPROC,
+  LW_IDLE,
+  LW_SYSTEM,
+  NPRI_USER,
+  PK_SYSTEM,
+  PRI_KERNEL,
+  PRI_KTHREAD,
+  PRI_NONE,
+  PRI_USER,
+  PRI_USER_RT,
+  SACTIVE,
+  SCHED_OTHER,
+  SCHED_RR,
+} from "../sys/param.js";
+import type { Proc } from "../sys/proc.js";
+import { CALLOUT_MPSAFE } from "../sys/shapes.js";
+import { CALLOUT_SLEEPQ_TIMEOUT, calloutInit, calloutSetfunc } from "./callout.js";
+import { cvInit } from "./condvar.js";
+import { lidInsert } from "./lid.js";
+import { panic } from "./panic.js";
+import { poolGet } from "./pool.js";
+import { sleepqTimeout } from "./sleepq.js";
+
+export interface BootOptions {
+  /** CPUs, at most `limits.cpus`. */
+  readonly cpus: number;
+  /** Realm of each CPU; simulated CPUs share realm 1. */
+  readonly realmOf: (index: number) => number;
+}
+
+/** Fills the slots of this realm's kernel: every realm does so before it runs kernel code. */
+export function kernelAttach(k: Kernel): void {
+  k.slots.calloutHandlers[CALLOUT_SLEEPQ_TIMEOUT] = sleepqTimeout;
+}
+
+/** Sets up a zeroed memory. */
+export function kernelBoot(k: Kernel, options: BootOptions): void {
+  kernelAttach(k);
+  const { g } = k;
+  (g.w as Int32Array)[g.at] = 1;
+  g.ncpu = options.cpus;
+  g.ncpuonline = options.cpus;
+  g.maxlwp = k.limits.lwps;
+  g.status = -1;
+  g.upreemptPri = 0;
+  g.kpreemptPri = PRI_USER_RT;
+  g.wallAtBoot = k.port.wallclock();
+  // Ticks start at 1: `l.rticks` of 0 means never chosen to run.
+  g.ticks = 1;
+
+  const p0 = createProc0(k);
+  const cpus: Cpu[] = [];
+  for (let i = 1; i <= options.cpus; i++) cpus.push(attachCpu(k, options.realmOf(i)));
+  cur.cpu = cpus[0];
+  createLwp0(k, p0, cpus[0]);
+  for (const ci of cpus) createIdle(k, p0, ci);
+}
+
+/** A record that boot cannot do without. */
+function must<T>(k: Kernel, record: T | null): T {
+  if (record === null) panic(k, "boot: the machine's tables are too small");
+  return record;
+}
+
+function createProc0(k: Kernel): Proc {
+  const p = must(k, bootGet(k, k.procs));
+  p.stat = SACTIVE;
+  p.flag = PK_SYSTEM;
+  p.comm = "system";
+  p.nlwpid = 1;
+  p.nlwps = 1;
+  p.nrlwps = 1;
+  p.fdrefs = 1;
+  p.credrefs = 1;
+  p.nice = 20;
+  cvInit(k, p.lwpcv, "lwpwait");
+  cvInit(k, p.waitcv, "wait");
+  k.g.allproc = p.index;
+  k.g.nprocs = 1;
+  return p;
+}
+
+/** Before there is a current CPU no lock can be taken; nobody else is there yet. */
+function bootGet<T extends Parameters<typeof poolGet>[0]>(k: Kernel, pool: T): ReturnType<T["view"]> | null {
+  cur.cpu = k.cpus.view(1);
+  return poolGet(pool) as ReturnType<T["view"]> | null;
+}
+
+function attachCpu(k: Kernel, realm: number): Cpu {
+  const ci = must(k, bootGet(k, k.cpus)) as Cpu;
+  ci.state = CPU_STARTING;
+  ci.realm = realm;
+  ci.tick = k.g.ticks;
+  ci.ticks = k.hz / 10;
+  cvInit(k, ci.haltCv, "callout");
+  return ci;
+}
+
+/** LWP-38. Its turnstile is `turnstile0`: taken here, and never given back. */
+function createLwp0(k: Kernel, p0: Proc, ci: Cpu): Lwp {
+  const l = newLwp(k, p0, ci);
+  l.lid = p0.nlwpid;
+  l.priority = PRI_USER + NPRI_USER - 1;
+  l.class = SCHED_OTHER;
+  l.named = 1;
+  l.name = "swapper";
+  l.stat = LSONPROC;
+  l.pflag |= LP_RUNNING;
+  l.mutex = ci.lwplock;
+  insert(k, p0, l);
+  ci.curlwp = l;
+  ci.onproc = l;
+  cur.lwp = l;
+  return l;
+}
+
+/** "idle/N": priority 0, bound, never enqueued (SCH-53). */
+function createIdle(k: Kernel, p0: Proc, ci: Cpu): void {
+  const l = newLwp(k, p0, ci);
+  l.lid = p0.nlwpid = p0.nlwpid + 1;
+  l.class = SCHED_RR;
+  l.flag |= LW_IDLE;
+  l.pflag |= LP_BOUND;
+  l.prflag = LPR_DETACHED;
+  l.priority = 0;
+  l.named = 1;
+  l.name = `idle/${ci.index - 1}`;
+  l.stat = LSIDL;
+  l.mutex = ci.lwplock;
+  p0.nlwps++;
+  p0.nrlwps++;
+  p0.ndlwps++;
+  insert(k, p0, l);
+  ci.idlelwp = l;
+  if (ci.index === 1) return;
+  // The other CPUs come up running their idle thread.
+  l.stat = LSONPROC;
+  l.pflag |= LP_RUNNING;
+  ci.curlwp = l;
+  ci.onproc = l;
+}
+
+function newLwp(k: Kernel, p0: Proc, ci: Cpu): Lwp {
+  const l = must(k, poolGet(k.lwps));
+  l.proc = p0;
+  l.refcnt = 1;
+  l.cpu = ci;
+  l.flag = LW_SYSTEM;
+  l.pflag = LP_MPSAFE;
+  l.kpribase = PRI_KERNEL < PRI_KTHREAD ? PRI_KERNEL : PRI_KTHREAD;
+  l.inheritedprio = PRI_NONE;
+  l.ts = must(k, poolGet(k.turnstiles));
+  calloutInit(k, l.timeoutCh, CALLOUT_MPSAFE);
+  calloutSetfunc(k, l.timeoutCh, CALLOUT_SLEEPQ_TIMEOUT, l.index);
+  cvInit(k, l.sigcv, "sigwait");
+  cvInit(k, l.waitcv, "vfork");
+  return l;
+}
+
+function insert(k: Kernel, p0: Proc, l: Lwp): void {
+  l.siblingNext = p0.lwps;
+  if (p0.lwps !== 0) k.lwps.view(p0.lwps).siblingPrev = l.index;
+  p0.lwps = l.index;
+  l.listNext = k.g.alllwp;
+  if (k.g.alllwp !== 0) k.lwps.view(k.g.alllwp).listPrev = l.index;
+  k.g.alllwp = l.index;
+  k.g.nlwps++;
+  lidInsert(l);
+}

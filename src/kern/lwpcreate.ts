@@ -1,0 +1,245 @@
+/**
+ * Birth of an LWP: `lwpCreate`, and what its first run begins with (LWP-41..50).
+ */
+import { cur } from "../sys/current.js";
+import type { Kernel } from "../sys/kernel.js";
+import type { Lwp } from "../sys/lwp.js";
+import {
+  LP_MPSAFE,
+  LPR_CRMOD,
+  LPR_DETACHED,
+  LSIDL,
+  LSRUN,
+  LSSTOP,
+  LSSUSPENDED,
+  LW_LWPCTL,
+  LW_SYSTEM,
+  LW_WEXIT,
+  LW_WREBOOT,
+  LW_WSUSPEND,
+  LWP_DETACHED,
+  LWP_SUSPENDED,
+  LWP_VFORK,
+  PK_SYSTEM,
+  PRI_KERNEL,
+  PRI_NONE,
+  PS_STOPPING,
+  SSTOP,
+} from "../sys/param.js";
+import type { Proc } from "../sys/proc.js";
+import { CALLOUT_MPSAFE } from "../sys/shapes.js";
+import { CALLOUT_SLEEPQ_TIMEOUT, calloutInit, calloutSetfunc } from "./callout.js";
+import { cvInit } from "./condvar.js";
+import { AT_CREATE_IDLE, delayPoint } from "./delay.js";
+import { lidInsert } from "./lid.js";
+import { lwpLock, lwpSetlock, lwpUnlock, lwpUnlockTo } from "./lwplock.js";
+import { lwpFree } from "./lwpfree.js";
+import { kassert } from "./panic.js";
+import { schedTakecpu } from "./placement.js";
+import { poolGet, poolPut } from "./pool.js";
+import { fire, PROBE_LWP_CREATE, PROBE_LWP_START } from "./probe.js";
+import { flushKicks } from "./resched.js";
+import { runqAdmit } from "./runq.js";
+import { spinEnter, spinExit } from "./spin.js";
+import { setStat } from "./state.js";
+import { chglwpcnt } from "./uid.js";
+
+/** What a new LWP runs: the counterpart of a stack and an entry address. */
+export interface Start {
+  /** CTX_* */
+  readonly kind: number;
+  /** Entry or step-function id. */
+  readonly entry?: number;
+  /** One word for it. */
+  readonly arg?: number;
+  /** For CTX_CLOSURE: the closure. */
+  readonly closure?: unknown;
+  /** Realm it must run in; 0 = any. */
+  readonly realm?: number;
+}
+
+/**
+ * Makes an LWP of `p2`, left LSIDL: the caller must make it runnable, suspended or stopped (`lwpStart`). Null means
+ * EAGAIN: the user's limit, or the machine's table, is full. `l1` is the caller, or belongs to process 0.
+ */
+export function lwpCreate(l1: Lwp, p2: Proc, flags: number, start: Start, schedClass: number): Lwp | null {
+  const { k } = l1;
+  const p0 = k.procs.view(1);
+  kassert(k, l1 === cur.lwp || l1.proc === p0, "lwpCreate: the creator is neither the caller nor the system's");
+  const charged = p2.nlwps !== 0 && p2 !== p0;
+  kassert(k, p2.nlwps === 0 || l1.proc === p2 || p2 === p0, "lwpCreate: a later LWP from another process");
+  if (charged && !chargeLimit(k, l1, p2)) return null;
+
+  const l2 = recycleZombie(p2) ?? allocate(k);
+  if (l2 === null) {
+    if (charged) chglwpcnt(k, l1.uid, -1);
+    return null;
+  }
+  initialise(l1, l2, p2, flags, start, schedClass);
+  enlist(l1, l2, p2, flags);
+  fire(k, PROBE_LWP_CREATE, p2.pid, l2.lid);
+  listAll(k, l2);
+  k.slots.lwpFork(l1, l2);
+  return l2;
+}
+
+/** RLIMIT_NTHR of the real user; the superuser passes, but is counted (LWP-42). */
+function chargeLimit(k: Kernel, l1: Lwp, p2: Proc): boolean {
+  const n = chglwpcnt(k, l1.uid, 1);
+  if (n <= p2.nthrSoft || l1.uid === 0) return true;
+  chglwpcnt(k, l1.uid, -1);
+  return false;
+}
+
+/** The detached zombie that nobody has freed: its record and turnstile serve again (LWP-43). */
+function recycleZombie(p2: Proc): Lwp | null {
+  const { k } = p2;
+  if (p2.zomblwp === null) return null;
+  spinEnter(k, p2.lock);
+  const l = p2.zomblwp;
+  if (l === null) {
+    spinExit(k, p2.lock);
+    return null;
+  }
+  p2.zomblwp = null;
+  lwpFree(l, true, false);
+  kassert(k, l.piLenders === null && l.inheritedprio === PRI_NONE, "lwpCreate: a zombie with loans");
+  const ts = l.ts;
+  l.w.fill(0, l.at + 2, l.at + k.lwps.type.words);
+  l.ts = ts;
+  return l;
+}
+
+function allocate(k: Kernel): Lwp | null {
+  const l = poolGet(k.lwps);
+  if (l === null) return null;
+  const ts = poolGet(k.turnstiles);
+  if (ts === null) {
+    poolPut(k.lwps, l);
+    return null;
+  }
+  l.ts = ts;
+  return l;
+}
+
+/** LWP-44, 45. */
+function initialise(l1: Lwp, l2: Lwp, p2: Proc, flags: number, start: Start, schedClass: number): void {
+  const { k } = l2;
+  l2.proc = p2;
+  l2.refcnt = 1;
+  l2.class = schedClass;
+  l2.kpriority = (flags & LWP_VFORK) !== 0 ? 1 : 0;
+  l2.kpribase = PRI_KERNEL;
+  l2.priority = l1.priority;
+  l2.inheritedprio = PRI_NONE;
+  l2.pflag = LP_MPSAFE;
+  if ((flags & LWP_VFORK) !== 0 && l1.lwpctl !== 0) {
+    l2.lwpctl = l1.lwpctl;
+    l2.flag = LW_LWPCTL;
+  }
+  if (p2.nlwps !== 0) p2.fdrefs++;
+  l2.fd = 1;
+  if ((p2.flag & PK_SYSTEM) !== 0) l2.flag |= LW_SYSTEM;
+  l2.cpu = l1.cpu;
+  l2.mutex = l1.cpu.mutex;
+  l2.estcpu = l1.estcpu;
+  calloutInit(k, l2.timeoutCh, CALLOUT_MPSAFE);
+  calloutSetfunc(k, l2.timeoutCh, CALLOUT_SLEEPQ_TIMEOUT, l2.index);
+  cvInit(k, l2.sigcv, "sigwait");
+  cvInit(k, l2.waitcv, "vfork");
+  l2.ctxkind = start.kind;
+  l2.entry = start.entry ?? 0;
+  l2.arg = start.arg ?? 0;
+  l2.closure = start.closure ?? null;
+  l2.realm = start.realm ?? 0;
+  // Born idle, and locked for nobody yet: no transition, so not by setStat.
+  l2.stat = LSIDL;
+}
+
+/** Under `p.lock`: id, list, counters, CPU (LWP-45..47). */
+function enlist(l1: Lwp, l2: Lwp, p2: Proc, flags: number): void {
+  const { k } = l2;
+  spinEnter(k, p2.lock);
+  updateCreds(l2, p2);
+  if ((flags & LWP_DETACHED) !== 0) {
+    l2.prflag = LPR_DETACHED;
+    p2.ndlwps++;
+  }
+  l2.sigstk = l1.sigstk;
+  for (let i = 0; i < 2; i++) l2.w[l2.sigmask + i] = l1.w[l1.sigmask + i];
+  // LWP-31: strictly increasing; only 0 is passed over when it wraps.
+  p2.nlwpid = (p2.nlwpid + 1) | 0;
+  if (p2.nlwpid === 0) p2.nlwpid = 1;
+  l2.lid = p2.nlwpid;
+  lidInsert(l2);
+  const first = p2.lwps;
+  l2.siblingNext = first;
+  if (first !== 0) k.lwps.view(first).siblingPrev = l2.index;
+  p2.lwps = l2.index;
+  p2.nlwps++;
+  p2.nrlwps++;
+  if ((p2.flag & PK_SYSTEM) === 0) place(l1, l2);
+  spinExit(k, p2.lock);
+}
+
+/** Credentials of the process, cached; `p.lock` is held. */
+function updateCreds(l: Lwp, p: Proc): void {
+  l.prflag &= ~LPR_CRMOD;
+  l.uid = p.uid;
+  p.credrefs++;
+}
+
+function place(l1: Lwp, l2: Lwp): void {
+  l2.affinity = l1.affinity;
+  l2.psid = l1.psid;
+  lwpLock(l2);
+  const ci = schedTakecpu(l2);
+  l2.cpu = ci;
+  lwpUnlockTo(l2, ci.mutex);
+}
+
+/** Head of alllwp. */
+function listAll(k: Kernel, l: Lwp): void {
+  const g = k.g;
+  spinEnter(k, g.procLock);
+  const first = g.alllwp;
+  l.listNext = first;
+  l.listPrev = 0;
+  if (first !== 0) k.lwps.view(first).listPrev = l.index;
+  g.alllwp = l.index;
+  g.nlwps++;
+  spinExit(k, g.procLock);
+}
+
+/** Ends the birth: the new LWP becomes suspended, stopped or runnable (SYS-3). */
+export function lwpStart(l1: Lwp, l2: Lwp, flags: number): void {
+  const { k } = l2;
+  const p = l2.proc;
+  delayPoint(k, AT_CREATE_IDLE);
+  spinEnter(k, p.lock);
+  lwpLock(l2);
+  const suspended = (flags & LWP_SUSPENDED) !== 0 || (l1.flag & (LW_WREBOOT | LW_WSUSPEND | LW_WEXIT)) !== 0;
+  const stopped = p.stat === SSTOP || (p.sflag & PS_STOPPING) !== 0;
+  if (suspended || stopped) {
+    p.nrlwps--;
+    setStat(l2, suspended ? LSSUSPENDED : LSSTOP);
+    spinEnter(k, l2.cpu.lwplock);
+    const old = l2.mutex;
+    lwpSetlock(l2, l2.cpu.lwplock);
+    spinExit(k, old);
+    lwpUnlock(l2);
+  } else {
+    setStat(l2, LSRUN);
+    runqAdmit(l2);
+    lwpUnlock(l2);
+  }
+  spinExit(k, p.lock);
+  flushKicks(k);
+}
+
+/** First thing a new LWP does, called by the dispatcher (LWP-50). */
+export function lwpStartup(l: Lwp): void {
+  kassert(l.k, l === cur.lwp, "lwpStartup: not the current LWP");
+  fire(l.k, PROBE_LWP_START, l.proc.pid, l.lid);
+  l.cpu.nlwps++;
+}

@@ -1,0 +1,130 @@
+/**
+ * Death of an LWP (LWP-51..57).
+ *
+ * The dispatcher runs it on the LWP's context once the program's code has ended; it may sleep. In phases, so that the
+ * common case needs no generator: `lwpExitBegin`, which says whether the rest may have to wait; `lwpExitFinish`.
+ */
+import { cur } from "../sys/current.js";
+import type { Kernel } from "../sys/kernel.js";
+import type { Lwp } from "../sys/lwp.js";
+import { LPR_DETACHED, LSIDL, LSZOMB, LW_PENDSIG } from "../sys/param.js";
+import type { Proc } from "../sys/proc.js";
+import { calloutDestroy } from "./callout.js";
+import { cvBroadcast } from "./condvar.js";
+import { AT_EXIT_ZOMBIE, delayPoint } from "./delay.js";
+import { lwpDrainrefs, procFirstLwp, siblingNext } from "./lwpref.js";
+import { lwpFree } from "./lwpfree.js";
+import { lwpLock, lwpSetlock, lwpUnlock } from "./lwplock.js";
+import { kassert } from "./panic.js";
+import { fire, PROBE_LWP_EXIT } from "./probe.js";
+import { flushKicks } from "./resched.js";
+import { procHasPending } from "./sigpending.js";
+import { spinEnter, spinExit } from "./spin.js";
+import { setStat } from "./state.js";
+import { lwpExitSwitchaway } from "./switch.js";
+
+/** The last live LWP: the process exits, with `p.lock` held. */
+export const EXIT_PROCESS = 0;
+/** Somebody holds a reference: `lwpExitDrain` must wait, with `p.lock` held. */
+export const EXIT_DRAIN = 1;
+/** Nothing to wait for: `lwpExitFinish`, with `p.lock` held. */
+export const EXIT_READY = 2;
+
+/** First part: everything up to the wait for references. */
+export function lwpExitBegin(l: Lwp): number {
+  const { k } = l;
+  const p = l.proc;
+  kassert(k, l === cur.lwp || l.stat === LSIDL, "lwpExit: neither the caller nor unborn");
+  fire(k, PROBE_LWP_EXIT, p.pid, l.lid);
+  spinEnter(k, p.lock);
+  if (p.nlwps - p.nzlwps === 1) {
+    kassert(k, l === cur.lwp && p.index !== 1, "lwpExit: the last LWP is not the caller, or the system's");
+    return EXIT_PROCESS;
+  }
+  p.nzlwps++;
+  spinExit(k, p.lock);
+
+  k.slots.lwpExit(l);
+  if (l.fd !== 0) l.fd = 0;
+  calloutDestroy(k, l.timeoutCh);
+  unlistAll(k, l);
+  spinEnter(k, p.lock);
+  p.fdrefs--;
+  p.credrefs--;
+  return l.refcnt === 1 && ((l.prflag & LPR_DETACHED) === 0 || p.zomblwp === null) ? EXIT_READY : EXIT_DRAIN;
+}
+
+/** Waits for references, and frees the previous detached zombie (LWP-54). `p.lock` is held throughout. May sleep. */
+export function* lwpExitDrain(l: Lwp): Generator<void, void, void> {
+  const { k } = l;
+  const p = l.proc;
+  yield* lwpDrainrefs(l);
+  while ((l.prflag & LPR_DETACHED) !== 0 && p.zomblwp !== null) {
+    freeZombie(p);
+    spinEnter(k, p.lock);
+    l.refcnt++;
+    yield* lwpDrainrefs(l);
+  }
+}
+
+/** Takes the detached zombie and frees it; `p.lock` is held and released. */
+function freeZombie(p: Proc): void {
+  const z = p.zomblwp as Lwp;
+  p.zomblwp = null;
+  lwpFree(z, false, false);
+}
+
+/** Last part: the LWP becomes a zombie and, if it is the caller, leaves its CPU for ever. `p.lock` is held. */
+export function lwpExitFinish(l: Lwp): void {
+  const { k } = l;
+  const p = l.proc;
+  l.refcnt = 0;
+  if ((l.prflag & LPR_DETACHED) !== 0) p.zomblwp = l;
+  if ((l.flag & LW_PENDSIG) !== 0 && procHasPending(l)) handSignalsOn(p);
+  becomeZombie(l);
+  p.nrlwps--;
+  cvBroadcast(k, p.lwpcv);
+  spinExit(k, p.lock);
+  flushKicks(k);
+  delayPoint(k, AT_EXIT_ZOMBIE);
+  if (l === cur.lwp) {
+    // Before anyone may free the record: whatever this realm has hung on it.
+    l.context = null;
+    l.closure = null;
+    lwpExitSwitchaway(l);
+  }
+}
+
+/** LSZOMB is covered by the CPU's lwplock; an unborn LWP is handed over from its run-queue lock. */
+export function becomeZombie(l: Lwp): void {
+  lwpLock(l);
+  setStat(l, LSZOMB);
+  if (l.named !== 0) l.name = "(zombie)";
+  if (l.mutex === l.cpu.mutex) {
+    const lock = l.mutex;
+    lwpSetlock(l, l.cpu.lwplock);
+    spinExit(l.k, lock);
+  } else {
+    lwpUnlock(l);
+  }
+}
+
+/** A signal to the process that this LWP would have taken: every other one looks for it (LWP-55). */
+function handSignalsOn(p: Proc): void {
+  for (let l = procFirstLwp(p); l !== null; l = siblingNext(l)) {
+    lwpLock(l);
+    l.flag |= LW_PENDSIG;
+    lwpUnlock(l);
+  }
+}
+
+/** Off alllwp. */
+export function unlistAll(k: Kernel, l: Lwp): void {
+  const g = k.g;
+  spinEnter(k, g.procLock);
+  if (l.listPrev === 0) g.alllwp = l.listNext;
+  else k.lwps.view(l.listPrev).listNext = l.listNext;
+  if (l.listNext !== 0) k.lwps.view(l.listNext).listPrev = l.listPrev;
+  g.nlwps--;
+  spinExit(k, g.procLock);
+}

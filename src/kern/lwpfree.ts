@@ -1,0 +1,72 @@
+/**
+ * The end of a dead LWP: what it still holds goes back (LWP-58..60).
+ */
+import { cur } from "../sys/current.js";
+import { LwpRecord, type Lwp } from "../sys/lwp.js";
+import { LP_RUNNING, LPR_DETACHED, PRI_NONE } from "../sys/param.js";
+import { cvBroadcast, cvDestroy } from "./condvar.js";
+import { AT_FREE_UNLINKED, delayPoint } from "./delay.js";
+import { lidRemove } from "./lid.js";
+import { kassert } from "./panic.js";
+import { poolPut } from "./pool.js";
+import { spinExit, spinOwned } from "./spin.js";
+import { chglwpcnt } from "./uid.js";
+
+const PFLAG = LwpRecord.offset.pflag;
+
+/**
+ * Frees `l`, never the caller. `p.lock` is held, and released, unless `last`: the last LWP of its process, which the
+ * process's end frees. With `recycle` record and turnstile stay, for the LWP that is being created.
+ */
+export function lwpFree(l: Lwp, recycle: boolean, last: boolean): void {
+  const { k } = l;
+  const p = l.proc;
+  kassert(k, l !== cur.lwp, "lwpFree: the caller itself");
+  kassert(k, last || spinOwned(k, p.lock), "lwpFree: the process is not locked");
+  if (p.index !== 1 && p.nlwps !== 1) chglwpcnt(k, l.uid, -1);
+  if (!last) {
+    p.rtime += l.rtime;
+    p.pctcpu += l.pctcpu;
+    p.nvcsw += l.nvcswRu + (l.ncsw - l.nivcsw);
+    p.nivcsw += l.nivcswRu + l.nivcsw;
+    unlinkSibling(l);
+    p.nlwps--;
+    p.nzlwps--;
+    if ((l.prflag & LPR_DETACHED) !== 0) p.ndlwps--;
+  }
+  lidRemove(l);
+  if (!last) {
+    // Waiters look for deadlock again.
+    cvBroadcast(k, p.lwpcv);
+    spinExit(k, p.lock);
+  }
+  delayPoint(k, AT_FREE_UNLINKED);
+  waitOffCpu(l);
+  kassert(k, l.piLenders === null && l.inheritedprio === PRI_NONE && l.blcnt === 0, "lwpFree: it holds loans");
+  cvDestroy(k, l.sigcv);
+  cvDestroy(k, l.waitcv);
+  l.affinity = 0;
+  l.named = 0;
+  if (recycle) return;
+  const ts = l.ts;
+  if (ts !== null) poolPut(k.turnstiles, ts);
+  poolPut(k.lwps, l);
+}
+
+/** It may still be on its way off the CPU. */
+function waitOffCpu(l: Lwp): void {
+  const word = l.at + PFLAG;
+  for (let round = 0; ; round++) {
+    const flags = l.k.mp ? Atomics.load(l.w, word) : l.w[word];
+    if ((flags & LP_RUNNING) === 0 && l.cpu.curlwp !== l) return;
+    l.k.port.relax("lwpFree", round, word, flags);
+  }
+}
+
+function unlinkSibling(l: Lwp): void {
+  const { k } = l;
+  const p = l.proc;
+  if (l.siblingPrev === 0) p.lwps = l.siblingNext;
+  else k.lwps.view(l.siblingPrev).siblingNext = l.siblingNext;
+  if (l.siblingNext !== 0) k.lwps.view(l.siblingNext).siblingPrev = l.siblingPrev;
+}

@@ -1,0 +1,100 @@
+/**
+ * Park and unpark: the sleep of user-level locks (SYS-23..28).
+ *
+ * One wakeup is remembered per LWP (LW_UNPARKED). The hint only says which bucket to look in first, so an unpark is never
+ * lost. Two halves around the switch, like `sleepqBlock`.
+ */
+import { EALREADY, EINTR, ERESTART, ESRCH, ETIMEDOUT, EWOULDBLOCK } from "../sys/errno.js";
+import type { Lwp } from "../sys/lwp.js";
+import { LW_CANCELLED, LW_UNPARKED, SOBJ_PARK } from "../sys/param.js";
+import type { Proc } from "../sys/proc.js";
+import { AT_PARK_ENTER, AT_UNPARK_MISSED, delayPoint } from "./delay.js";
+import { lwpLock, lwpUnlock, lwpUnlockTo } from "./lwplock.js";
+import { lwpFind } from "./lwpref.js";
+import {
+  bucketQueue,
+  sleepqBlock,
+  sleepqEnqueue,
+  sleepqFirst,
+  sleepqNext,
+  sleepqRemove,
+  sleeptabBucket,
+  sleepqUnblock,
+} from "./sleepq.js";
+import { spinEnter, spinExit } from "./spin.js";
+
+/** Result of `parkBlock`: a wakeup was pending, and is used up; nothing slept. */
+export const PARK_PENDING = -2;
+
+/** The wait channel of a hint: the process, told apart by the hint. Never 0. */
+export function parkChannel(p: Proc, hint: number): number {
+  const channel = (p.at ^ hint) | 0;
+  return channel === 0 ? -1 : channel;
+}
+
+/** First half: PARK_PENDING, or what `sleepqBlock` returns. `ticks` 0 = no timeout. */
+export function parkBlock(l: Lwp, hint: number, ticks: number): number {
+  const { k } = l;
+  const wchan = parkChannel(l.proc, hint);
+  const bucket = sleeptabBucket(k.parktab, wchan);
+  delayPoint(k, AT_PARK_ENTER);
+  spinEnter(k, bucket);
+  lwpLock(l);
+  if ((l.flag & (LW_CANCELLED | LW_UNPARKED)) !== 0) {
+    l.flag &= ~(LW_CANCELLED | LW_UNPARKED);
+    lwpUnlock(l);
+    spinExit(k, bucket);
+    return PARK_PENDING;
+  }
+  lwpUnlockTo(l, bucket);
+  sleepqEnqueue(l, bucketQueue(bucket), wchan, "parked", SOBJ_PARK);
+  return sleepqBlock(l, ticks, true);
+}
+
+/** Second half: 0, EALREADY, ETIMEDOUT or EINTR; park is never restarted (SYS-26). */
+export function parkUnblock(l: Lwp, how: number, ticks: number): number {
+  if (how === PARK_PENDING) return EALREADY;
+  const error = sleepqUnblock(l, how, ticks, true);
+  if (error === EWOULDBLOCK) return ETIMEDOUT;
+  return error === ERESTART ? EINTR : error;
+}
+
+/** Wakes the LWP of `p` with that lid, or remembers that it is to be woken (SYS-27): 0 or ESRCH. */
+export function unpark(p: Proc, lid: number, hint: number): number {
+  const { k } = p;
+  const bucket = sleeptabBucket(k.parktab, parkChannel(p, hint));
+  spinEnter(k, bucket);
+  for (let t = sleepqFirst(k, bucketQueue(bucket)); t !== null; t = sleepqNext(t)) {
+    // The channel is not compared: the bucket is where it stands.
+    if (t.lid === lid && t.proc === p) {
+      sleepqRemove(t);
+      spinExit(k, bucket);
+      return 0;
+    }
+  }
+  spinExit(k, bucket);
+  delayPoint(k, AT_UNPARK_MISSED);
+  return unparkSlow(p, lid);
+}
+
+/** Not where the hint said: parked under another hint, or not parked yet. */
+function unparkSlow(p: Proc, lid: number): number {
+  const { k } = p;
+  spinEnter(k, p.lock);
+  const t = lwpFind(p, lid);
+  if (t === null) {
+    spinExit(k, p.lock);
+    return ESRCH;
+  }
+  lwpLock(t);
+  if (t.syncobj === SOBJ_PARK) {
+    const lock = t.mutex;
+    sleepqRemove(t);
+    spinExit(k, lock);
+  } else {
+    t.flag |= LW_UNPARKED;
+    lwpUnlock(t);
+  }
+  spinExit(k, p.lock);
+  return 0;
+}

@@ -1,0 +1,184 @@
+/**
+ * Where an LWP runs: choosing a CPU, stealing, migrating.
+ *
+ * Differs from the original: the victim of an idle CPU is the CPU with most movable LWPs at that moment. The
+ * averages of SCH-50 are not kept, since they hide a lone queued LWP for ever.
+ */
+import type { Cpu } from "../sys/cpu.js";
+import { cur } from "../sys/current.js";
+import type { Kernel } from "../sys/kernel.js";
+import { type Lwp, LwpRecord } from "../sys/lwp.js";
+import { CPU_ONLINE, LP_BOUND, LSIDL, PRI_COUNT, SPCF_OFFLINE } from "../sys/param.js";
+import { AT_MIGRATE_CHOSEN, AT_STEAL_CHOSEN, delayPoint } from "./delay.js";
+import { lwpSetlock } from "./lwplock.js";
+import { lwpEprio } from "./priority.js";
+import { fire, PROBE_MIGRATE, PROBE_STEAL } from "./probe.js";
+import { isMovable, runqFirst, runqNext, schedDequeue, schedEnqueue } from "./runq.js";
+import { spinEnter, spinEnterTwo, spinExit, spinTryenter } from "./spin.js";
+
+const CTXSWTCH = LwpRecord.offset.ctxswtch;
+
+/** Whether `l` may run on `ci`: online, affinity or processor set, and the port's word (SCH-40, R4). */
+export function schedMigratable(l: Lwp, ci: Cpu): boolean {
+  if (ci.state !== CPU_ONLINE || (ci.flags & SPCF_OFFLINE) !== 0) return false;
+  const affinity = l.affinity;
+  if (affinity !== 0 ? (affinity & (1 << (ci.index - 1))) === 0 : ci.psid !== l.psid) return false;
+  return l.k.port.mayRun(l, ci);
+}
+
+/** The CPU for a locked LWP that is about to become runnable (SCH-42). */
+export function schedTakecpu(l: Lwp): Cpu {
+  const own = l.cpu;
+  const { k } = l;
+  const ncpu = k.g.ncpu;
+  if (ncpu === 1 || (l.pflag & LP_BOUND) !== 0) return own;
+  if (k.mp && l.realm !== 0) return own;
+  if (own.psid === l.psid) {
+    if (own.count === 0) return stay(own);
+    if (l.stat !== LSIDL && cacheHot(l) && lwpEprio(l) >= own.curpriority) return stay(own);
+  }
+  const here = cur.cpu;
+  if (lwpEprio(l) > here.curpriority && schedMigratable(l, here)) {
+    here.localize++;
+    return here;
+  }
+  const best = leastLoaded(l, own, ncpu);
+  best.push++;
+  return best;
+}
+
+function stay(own: Cpu): Cpu {
+  own.stay++;
+  return own;
+}
+
+/** Ran within the present tick (SCH-41, with the default of 3 ms at hz 100). */
+function cacheHot(l: Lwp): boolean {
+  return l.slptime === 0 && l.rticks !== 0 && l.k.g.ticks === l.rticks;
+}
+
+/** The CPU of least load, scanning cyclically from the LWP's own (SCH-42(4), SCH-43). */
+function leastLoaded(l: Lwp, own: Cpu, ncpu: number): Cpu {
+  let best = own;
+  let bestLoad = PRI_COUNT;
+  for (let i = 0; i < ncpu; i++) {
+    const ci = l.k.cpus.view(((own.index - 1 + i) % ncpu) + 1);
+    const load = Math.max(ci.curpriority, ci.maxpriority);
+    if (load > bestLoad) continue;
+    if (load === bestLoad && best.count < ci.count) continue;
+    if (!schedMigratable(l, ci)) continue;
+    best = ci;
+    bestLoad = load;
+  }
+  return best;
+}
+
+/**
+ * Moves one LWP from `victim`'s queue to this CPU's; both run queues are locked, victim's is released (SCH-51).
+ * Returns it, already queued here, or null.
+ */
+export function schedCatchlwp(victim: Cpu): Lwp | null {
+  const ci = cur.cpu;
+  const k = ci.k;
+  for (let l = victim.mcount > 0 ? runqFirst(victim) : null; l !== null; l = runqNext(l)) {
+    if (!isMovable(l) || !schedMigratable(l, ci)) continue;
+    schedDequeue(l);
+    waitContextSaved(l);
+    l.cpu = ci;
+    lwpSetlock(l, ci.mutex);
+    victim.pull++;
+    fire(k, PROBE_STEAL, l.proc.pid, l.lid, victim.index - 1);
+    schedEnqueue(l, false);
+    spinExit(k, victim.mutex);
+    return l;
+  }
+  spinExit(k, victim.mutex);
+  return null;
+}
+
+/** Waits until an LWP's last CPU has saved its context (R3). */
+export function waitContextSaved(l: Lwp): void {
+  if (l.ctxswtch === 0) return;
+  const word = l.at + CTXSWTCH;
+  for (let round = 0; Atomics.load(l.w, word) !== 0; round++) l.k.port.relax("ctxswtch", round, word, 1);
+}
+
+/** The CPU with most movable LWPs queued, or null. Unlocked. */
+export function schedVictim(k: Kernel, ci: Cpu): Cpu | null {
+  let victim: Cpu | null = null;
+  let most = 0;
+  for (let i = 1; i <= k.g.ncpu; i++) {
+    const other = k.cpus.view(i);
+    if (other !== ci && other.mcount > most && other.psid === ci.psid) {
+      victim = other;
+      most = other.mcount;
+    }
+  }
+  return victim;
+}
+
+/** What an idle CPU does before it idles: migrate, then steal (SCH-52). No lock is held. */
+export function schedIdle(ci: Cpu): void {
+  const k = ci.k;
+  if (ci.migrating !== null) migrate(ci);
+  if ((ci.flags & SPCF_OFFLINE) !== 0 || ci.count !== 0 || k.g.ncpu === 1) return;
+  const victim = schedVictim(k, ci);
+  if (victim === null) return;
+  delayPoint(k, AT_STEAL_CHOSEN);
+  spinEnterTwo(k, ci.mutex, victim.mutex);
+  schedCatchlwp(victim);
+  spinExit(k, ci.mutex);
+}
+
+/** Steals on the way to idling, with the own queue locked: never waits for the other (SCH-23). */
+export function schedSteal(ci: Cpu): Lwp | null {
+  const k = ci.k;
+  if (k.g.ncpu === 1 || (ci.flags & SPCF_OFFLINE) !== 0) return null;
+  const victim = schedVictim(k, ci);
+  if (victim === null || !spinTryenter(k, victim.mutex)) return null;
+  return schedCatchlwp(victim);
+}
+
+/** The idle loop's migrator: the only place that clears `l.targetCpu` (SCH-60, LWP-76). */
+function migrate(ci: Cpu): void {
+  const k = ci.k;
+  spinEnter(k, ci.mutex);
+  for (;;) {
+    const l = ci.migrating;
+    if (l === null) break;
+    const target = l.targetCpu;
+    if (target === null || target === ci) {
+      l.targetCpu = null;
+      ci.migrating = null;
+      break;
+    }
+    if (target.mutex > ci.mutex) {
+      spinEnter(k, target.mutex);
+    } else if (!spinTryenter(k, target.mutex)) {
+      // Lock order: drop ours, take both, and look again at everything.
+      spinExit(k, ci.mutex);
+      delayPoint(k, AT_MIGRATE_CHOSEN);
+      spinEnterTwo(k, ci.mutex, target.mutex);
+      if (ci.migrating !== l || l.targetCpu !== target) {
+        spinExit(k, target.mutex);
+        continue;
+      }
+    }
+    moveQueued(l, ci, target);
+    spinExit(k, target.mutex);
+    break;
+  }
+  spinExit(k, ci.mutex);
+}
+
+function moveQueued(l: Lwp, from: Cpu, target: Cpu): void {
+  from.migrating = null;
+  l.targetCpu = null;
+  if (!l.k.port.mayRun(l, target)) return;
+  schedDequeue(l);
+  waitContextSaved(l);
+  l.cpu = target;
+  lwpSetlock(l, target.mutex);
+  fire(l.k, PROBE_MIGRATE, l.proc.pid, l.lid, from.index - 1, target.index - 1);
+  schedEnqueue(l, false);
+}

@@ -1,0 +1,56 @@
+/**
+ * Allocation of records: a free list and a high-water mark under one spin lock.
+ *
+ * Invariants: a record's generation is odd exactly while it is allocated; a record above the high-water mark was
+ * never touched; all words of an allocated record but the generation are zero when it is handed out.
+ */
+import type { Kernel } from "../sys/kernel.js";
+import { POOL_FREE, POOL_HIGH, POOL_INUSE, POOL_LOCK, type Pool } from "../sys/kernel.js";
+import type { View } from "../sys/record.js";
+import { kassert } from "./panic.js";
+import { spinEnter, spinExit } from "./spin.js";
+
+/** A zeroed record, or null when the pool's limit is reached. */
+export function poolGet<T extends View>(pool: Pool<T>): T | null {
+  const index = rawGet(pool.k, pool.header, pool.base, pool.type.words, pool.limit);
+  return index === 0 ? null : pool.view(index);
+}
+
+/** Gives a record back. Its generation changes, so handles to it no longer match. */
+export function poolPut<T extends View>(pool: Pool<T>, record: T): void {
+  rawPut(pool.k, pool.header, record.at, record.index);
+}
+
+/** The same over a header and a base address; returns the index, or 0. */
+export function rawGet(k: Kernel, header: number, base: number, words: number, limit: number): number {
+  const w = k.w;
+  spinEnter(k, header + POOL_LOCK);
+  let index = w[header + POOL_FREE];
+  const fresh = index === 0;
+  if (fresh) {
+    if (w[header + POOL_HIGH] >= limit) {
+      spinExit(k, header + POOL_LOCK);
+      return 0;
+    }
+    index = ++w[header + POOL_HIGH];
+  } else {
+    w[header + POOL_FREE] = w[base + (index - 1) * words + 1];
+  }
+  w[header + POOL_INUSE]++;
+  spinExit(k, header + POOL_LOCK);
+  const at = base + (index - 1) * words;
+  if (!fresh) w.fill(0, at + 1, at + words);
+  w[at]++;
+  return index;
+}
+
+export function rawPut(k: Kernel, header: number, at: number, index: number): void {
+  const w = k.w;
+  kassert(k, (w[at] & 1) === 1, `record ${index} freed twice`);
+  spinEnter(k, header + POOL_LOCK);
+  w[at]++;
+  w[at + 1] = w[header + POOL_FREE];
+  w[header + POOL_FREE] = index;
+  w[header + POOL_INUSE]--;
+  spinExit(k, header + POOL_LOCK);
+}

@@ -1,0 +1,210 @@
+/**
+ * Processes: process 0, ordinary ones, and how one ends with its last LWP.
+ *
+ * The end, in steps (PRC-29, as far as there is something to take down): (1) PS_WEXIT, so that nobody waits or starts
+ * anything new; (2) every other LWP is told to exit, and waited for; (3) SDYING, lists left; (4) references on the last
+ * LWP drained; (5) it is LSZOMB, the process SZOMB and on the list of the dead; (6) process 0, which stands in for init,
+ * collects it: frees the last LWP once it is off its CPU, and the process.
+ */
+import { cur } from "../sys/current.js";
+import { EAGAIN } from "../sys/errno.js";
+import type { Kernel } from "../sys/kernel.js";
+import type { Lwp } from "../sys/lwp.js";
+import {
+  LPR_DETACHED,
+  LSSLEEP,
+  LSSTOP,
+  LSSUSPENDED,
+  LW_SINTR,
+  LW_WEXIT,
+  LWPWAIT_EXITCONTROL,
+  PS_WEXIT,
+  SACTIVE,
+  SDEAD,
+  SDYING,
+  SIDL,
+  SZOMB,
+} from "../sys/param.js";
+import type { Proc } from "../sys/proc.js";
+import { calloutDestroy } from "./callout.js";
+import { cvBroadcast, cvInit } from "./condvar.js";
+import { becomeZombie, unlistAll } from "./lwpexit.js";
+import { lwpFree } from "./lwpfree.js";
+import { lwpLock, lwpUnlock } from "./lwplock.js";
+import { lwpDrainrefs, procFirstLwp, siblingNext } from "./lwpref.js";
+import { lwpWait1 } from "./lwpwait.js";
+import { kassert } from "./panic.js";
+import { poolGet, poolPut } from "./pool.js";
+import { flushKicks } from "./resched.js";
+import { spinEnter, spinExit, spinOwned } from "./spin.js";
+import { lwpExitSwitchaway } from "./switch.js";
+import { setrunnable } from "./synch.js";
+import { lwpNeedUserret } from "./userret.js";
+
+export interface ProcOptions {
+  /** Name that tools show. */
+  readonly comm: string;
+  /** Real uid; 0 passes RLIMIT_NTHR. */
+  readonly uid?: number;
+  /** Soft RLIMIT_NTHR; the ceiling is `kern.maxlwp`. */
+  readonly nthr?: number;
+}
+
+/** A process without LWPs, SACTIVE; null when the table is full (EAGAIN). */
+export function procCreate(k: Kernel, parent: Proc, options: ProcOptions): Proc | null {
+  const p = poolGet(k.procs);
+  if (p === null) return null;
+  const { g } = k;
+  p.stat = SIDL;
+  p.comm = options.comm;
+  p.uid = options.uid ?? parent.uid;
+  p.nthrHard = g.maxlwp;
+  p.nthrSoft = Math.min(options.nthr ?? g.maxlwp, g.maxlwp);
+  p.fdrefs = 1;
+  p.nice = 20;
+  cvInit(k, p.lwpcv, "lwpwait");
+  cvInit(k, p.waitcv, "wait");
+  spinEnter(k, g.procLock);
+  p.pid = g.lastpid = g.lastpid + 1;
+  p.parent = parent;
+  p.listNext = g.allproc;
+  if (g.allproc !== 0) k.procs.view(g.allproc).listPrev = p.index;
+  g.allproc = p.index;
+  g.nprocs++;
+  p.stat = SACTIVE;
+  spinExit(k, g.procLock);
+  return p;
+}
+
+/** What `procCreate` failed with. */
+export const PROC_TABLE_FULL = EAGAIN;
+
+/** Tells all other LWPs of the process to exit, and waits until they have (PRC-30). `p.lock` is held. May sleep. */
+export function* exitLwps(l: Lwp): Generator<void, void, void> {
+  const { k } = l;
+  const p = l.proc;
+  while (p.nlwps > 1) {
+    for (let l2 = procFirstLwp(p); l2 !== null; l2 = siblingNext(l2)) if (l2 !== l) tellToExit(l2);
+    flushKicks(k);
+    // It may say ESRCH when the last detached one has just been freed; the count tells.
+    yield* lwpWait1(0, null, LWPWAIT_EXITCONTROL);
+  }
+}
+
+/** The flag, and out of any wait that may be interrupted. One that computes is asked to look (PRC-30). */
+export function tellToExit(l: Lwp): void {
+  lwpLock(l);
+  l.flag |= LW_WEXIT;
+  const stat = l.stat;
+  if (stat === LSSUSPENDED || stat === LSSTOP || (stat === LSSLEEP && (l.flag & LW_SINTR) !== 0)) {
+    setrunnable(l);
+    return;
+  }
+  lwpNeedUserret(l);
+  lwpUnlock(l);
+}
+
+/** Ends the caller's process with `status` (as in `wait`). `p.lock` is held. May sleep; never comes back. */
+export function* exit1(l: Lwp, status: number): Generator<void, void, void> {
+  const { k } = l;
+  const p = l.proc;
+  kassert(k, spinOwned(k, p.lock) && p.index !== 1, "exit1: not locked, or the system's process");
+  p.sflag |= PS_WEXIT;
+  if (p.nlwps > 1) yield* exitLwps(l);
+  p.stat = SDYING;
+  p.xstat = status;
+  spinExit(k, p.lock);
+
+  k.slots.lwpExit(l);
+  calloutDestroy(k, l.timeoutCh);
+  unlistAll(k, l);
+  unlistProc(k, p);
+  spinEnter(k, p.lock);
+  yield* lwpDrainrefs(l);
+  l.prflag &= ~LPR_DETACHED;
+  p.fdrefs = 0;
+  p.credrefs = 0;
+  becomeZombie(l);
+  p.stat = SZOMB;
+  p.nrlwps--;
+  p.nzlwps++;
+  p.ndlwps = 0;
+  spinExit(k, p.lock);
+  l.context = null;
+  l.closure = null;
+  addZombie(k, p);
+  flushKicks(k);
+  k.port.procExited(p);
+  lwpExitSwitchaway(l);
+}
+
+function unlistProc(k: Kernel, p: Proc): void {
+  const { g } = k;
+  spinEnter(k, g.procLock);
+  if (p.listPrev === 0) g.allproc = p.listNext;
+  else k.procs.view(p.listPrev).listNext = p.listNext;
+  if (p.listNext !== 0) k.procs.view(p.listNext).listPrev = p.listPrev;
+  g.nprocs--;
+  spinExit(k, g.procLock);
+}
+
+function addZombie(k: Kernel, p: Proc): void {
+  const { g } = k;
+  spinEnter(k, g.procLock);
+  p.zombieNext = g.zombies;
+  g.zombies = p.index;
+  const parent = p.parent;
+  if (parent !== null) cvBroadcast(k, parent.waitcv);
+  spinExit(k, g.procLock);
+}
+
+/** A process that has ended, with what it left. */
+export interface Collected {
+  readonly index: number;
+  readonly gen: number;
+  readonly pid: number;
+  readonly status: number;
+}
+
+/** Collects one dead process, or null. Called between LWPs, by the CPU that stands in for init. */
+export function procReap(k: Kernel): Collected | null {
+  const { g } = k;
+  if (g.zombies === 0) return null;
+  spinEnter(k, g.procLock);
+  if (g.zombies === 0) {
+    spinExit(k, g.procLock);
+    return null;
+  }
+  const p = k.procs.view(g.zombies);
+  g.zombies = p.zombieNext;
+  spinExit(k, g.procLock);
+  // Whoever died last may still hold the lock.
+  spinEnter(k, p.lock);
+  spinExit(k, p.lock);
+  const l = procFirstLwp(p);
+  kassert(k, l !== null && p.nlwps === 1 && p.stat === SZOMB, "procReap: more than the last LWP is left");
+  lwpFree(l, false, true);
+  p.stat = SDEAD;
+  const collected = { index: p.index, gen: p.gen, pid: p.pid, status: p.xstat };
+  poolPut(k.procs, p);
+  return collected;
+}
+
+/** All processes, newest first. For tools and tests. */
+export function allProcs(k: Kernel): Proc[] {
+  const list: Proc[] = [];
+  for (let i = k.g.allproc; i !== 0; i = k.procs.view(i).listNext) list.push(k.procs.view(i));
+  return list;
+}
+
+/** All LWPs, newest first (alllwp). For tools and tests. */
+export function allLwps(k: Kernel): Lwp[] {
+  const list: Lwp[] = [];
+  for (let i = k.g.alllwp; i !== 0; i = k.lwps.view(i).listNext) list.push(k.lwps.view(i));
+  return list;
+}
+
+/** The LWP that runs now, as a check for callers of the system calls. */
+export function curlwp(): Lwp {
+  return cur.lwp;
+}

@@ -1,0 +1,135 @@
+/**
+ * Run queues: one per CPU, 224 FIFO queues by effective priority and a bitmap of the non-empty ones.
+ *
+ * Lock: the CPU's `mutex`. Invariants: bit MSB >> (p & 31) of word p >> 5 is set exactly when queue p is not empty;
+ * `maxpriority` is the highest non-empty queue, 0 when all are empty; `count` LWPs are queued, of which `mcount`
+ * could be moved to another CPU; the effective priority of a queued LWP changes only through
+ * `lwpChangepri`/`lwpLendpri`.
+ */
+import { type Cpu, CpuRecord, RUNQ_BITMAP_WORDS } from "../sys/cpu.js";
+import { type Lwp, LwpRecord } from "../sys/lwp.js";
+import {
+  LP_BOUND,
+  LSRUN,
+  RESCHED_IMMED,
+  RESCHED_KPREEMPT,
+  RESCHED_LAZY,
+} from "../sys/param.js";
+import { kassert } from "./panic.js";
+import { lwpEprio } from "./priority.js";
+import { cpuNeedResched } from "./resched.js";
+import { spinOwned } from "./spin.js";
+
+const NEXT = LwpRecord.offset.runqNext;
+const PREV = LwpRecord.offset.runqPrev;
+const QUEUES = CpuRecord.offset.queues;
+const BITMAP = CpuRecord.offset.bitmap;
+const MSB = 0x80000000 | 0;
+
+/** Queues an LWP that the caller has made LSRUN; `swtch`: it was just switched out (SCH-20). */
+export function schedEnqueue(l: Lwp, swtch: boolean): void {
+  const ci = l.cpu;
+  const { k, w } = l;
+  kassert(k, spinOwned(k, ci.mutex), "schedEnqueue: the run queue is not locked");
+  const ticks = k.g.ticks;
+  if (swtch) l.rticksum += ticks - l.rticks;
+  else if (l.rticks === 0) l.rticks = ticks;
+
+  const pri = lwpEprio(l);
+  const q = ci.at + QUEUES + pri * 2;
+  const tail = w[q + 1];
+  if (tail === 0) {
+    w[q] = l.index;
+    w[ci.at + BITMAP + (pri >> 5)] |= MSB >>> (pri & 31);
+  } else {
+    w[k.lwps.view(tail).at + NEXT] = l.index;
+  }
+  w[l.at + PREV] = tail;
+  w[l.at + NEXT] = 0;
+  w[q + 1] = l.index;
+  ci.count++;
+  if (isMovable(l)) ci.mcount++;
+  if (pri > ci.maxpriority) ci.maxpriority = pri;
+
+  if (!swtch && pri > ci.curpriority) cpuNeedResched(ci, reschedFlags(ci, pri));
+}
+
+/** How hard to ask for a CPU on behalf of priority `pri` (SCH-21). */
+function reschedFlags(ci: Cpu, pri: number): number {
+  const g = ci.k.g;
+  if (pri >= g.kpreemptPri) return RESCHED_KPREEMPT;
+  return pri >= g.upreemptPri ? RESCHED_IMMED : RESCHED_LAZY;
+}
+
+/** Takes an LWP off its run queue (SCH-22). */
+export function schedDequeue(l: Lwp): void {
+  const ci = l.cpu;
+  const { k, w } = l;
+  kassert(k, spinOwned(k, ci.mutex), "schedDequeue: the run queue is not locked");
+  if (ci.migrating === l) ci.migrating = null;
+  const pri = lwpEprio(l);
+  const q = ci.at + QUEUES + pri * 2;
+  const prev = w[l.at + PREV];
+  const next = w[l.at + NEXT];
+  if (prev === 0) w[q] = next;
+  else w[k.lwps.view(prev).at + NEXT] = next;
+  if (next === 0) w[q + 1] = prev;
+  else w[k.lwps.view(next).at + PREV] = prev;
+  w[l.at + NEXT] = 0;
+  w[l.at + PREV] = 0;
+  ci.count--;
+  if (isMovable(l)) ci.mcount--;
+  if (w[q] === 0) {
+    w[ci.at + BITMAP + (pri >> 5)] &= ~(MSB >>> (pri & 31));
+    if (pri === ci.maxpriority) ci.maxpriority = topPriority(ci);
+  }
+}
+
+/** Highest non-empty queue, 0 if all are empty. */
+function topPriority(ci: Cpu): number {
+  const w = ci.w;
+  for (let i = RUNQ_BITMAP_WORDS - 1; i >= 0; i--) {
+    const word = w[ci.at + BITMAP + i];
+    // The lowest set bit is the highest priority of the word (SCH-114).
+    if (word !== 0) return i * 32 + Math.clz32(word & -word);
+  }
+  return 0;
+}
+
+/** First LWP of the highest queue, or null. */
+export function runqFirst(ci: Cpu): Lwp | null {
+  if (ci.count === 0) return null;
+  const index = ci.w[ci.at + QUEUES + ci.maxpriority * 2];
+  return index === 0 ? null : ci.k.lwps.view(index);
+}
+
+/** The LWP behind `l` on its queue, or null. */
+export function runqNext(l: Lwp): Lwp | null {
+  const index = l.w[l.at + NEXT];
+  return index === 0 ? null : l.k.lwps.view(index);
+}
+
+/** All LWPs queued with priority `pri`, first to last. For tools and tests. */
+export function runqList(ci: Cpu, pri: number): Lwp[] {
+  const list: Lwp[] = [];
+  const first = ci.w[ci.at + QUEUES + pri * 2];
+  for (let l = first === 0 ? null : ci.k.lwps.view(first); l !== null; l = runqNext(l)) list.push(l);
+  return list;
+}
+
+/** Whether something is queued here (SCH-24). Unlocked. */
+export function curcpuRunnable(ci: Cpu): boolean {
+  return ci.count !== 0;
+}
+
+/** Whether a thief may look at it: neither bound nor tied to the realm of its context. */
+export function isMovable(l: Lwp): boolean {
+  return (l.pflag & LP_BOUND) === 0 && (l.realm === 0 || !l.k.mp);
+}
+
+/** Makes a locked LWP runnable on its CPU, whose run queue is locked too. */
+export function runqAdmit(l: Lwp): void {
+  kassert(l.k, l.stat === LSRUN, "runqAdmit: not LSRUN");
+  l.slptime = 0;
+  schedEnqueue(l, false);
+}

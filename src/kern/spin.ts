@@ -1,0 +1,96 @@
+/**
+ * Spin locks, and the atomic words that CPUs share.
+ *
+ * A lock is two words: the owning CPU's index (0 = free), and how many CPUs sleep for it. Kernel code is never
+ * interrupted on its own CPU, so a CPU holds a lock only while it runs kernel code, and never across a switch
+ * (R2). Taking a lock twice, or releasing one of another CPU, is a kernel assertion.
+ *
+ * Contention, in steps: (1) spin a bounded number of rounds; (2) count oneself as a sleeper, and wait for the
+ * word to change; each round the port looks whether the owner's CPU has failed, or the machine is dead, and
+ * gives up after `spinoutTicks`. On a machine whose CPUs do not run in parallel a lock is a plain word, and
+ * contention is a kernel assertion: nobody else can make progress (R12).
+ */
+import { cur } from "../sys/current.js";
+import type { Kernel } from "../sys/kernel.js";
+import { panic } from "./panic.js";
+
+/** Takes the lock at address `a`. */
+export function spinEnter(k: Kernel, a: number): void {
+  const me = cur.cpu.index;
+  if (k.mp) {
+    if (Atomics.compareExchange(k.w, a, 0, me) !== 0) contend(k, a, me);
+  } else {
+    if (k.w[a] !== 0) contend(k, a, me);
+    k.w[a] = me;
+  }
+}
+
+/** Releases it. */
+export function spinExit(k: Kernel, a: number): void {
+  const w = k.w;
+  if (w[a] !== cur.cpu.index) panic(k, `exiting unheld spin mutex ${a}`);
+  if (k.mp) {
+    Atomics.store(w, a, 0);
+    if (w[a + 1] !== 0) Atomics.notify(w, a, 1);
+  } else {
+    w[a] = 0;
+  }
+}
+
+/** Takes it if it is free. */
+export function spinTryenter(k: Kernel, a: number): boolean {
+  if (k.mp) return Atomics.compareExchange(k.w, a, 0, cur.cpu.index) === 0;
+  if (k.w[a] !== 0) return false;
+  k.w[a] = cur.cpu.index;
+  return true;
+}
+
+/** Whether this CPU holds it. */
+export function spinOwned(k: Kernel, a: number): boolean {
+  return k.w[a] === cur.cpu.index;
+}
+
+function contend(k: Kernel, a: number, me: number): void {
+  const w = k.w;
+  for (let round = 0; ; round++) {
+    const owner = Atomics.load(w, a);
+    if (owner === me) panic(k, `locking against myself: spin mutex ${a}`);
+    if (owner === 0) {
+      if (Atomics.compareExchange(w, a, 0, me) === 0) return;
+      continue;
+    }
+    Atomics.add(w, a + 1, 1);
+    k.port.relax("spin", round, a, owner);
+    Atomics.sub(w, a + 1, 1);
+  }
+}
+
+/** Takes the run-queue or LWP locks of two CPUs, the lower index first (LWP-18). `a` and `b` differ. */
+export function spinEnterTwo(k: Kernel, a: number, b: number): void {
+  spinEnter(k, a < b ? a : b);
+  spinEnter(k, a < b ? b : a);
+}
+
+/** Sets bits of a word that several CPUs write. */
+export function atomicOr(k: Kernel, a: number, bits: number): number {
+  if (k.mp) return Atomics.or(k.w, a, bits);
+  const old = k.w[a];
+  k.w[a] = old | bits;
+  return old;
+}
+
+/** Clears all bits but these. */
+export function atomicAnd(k: Kernel, a: number, bits: number): number {
+  if (k.mp) return Atomics.and(k.w, a, bits);
+  const old = k.w[a];
+  k.w[a] = old & bits;
+  return old;
+}
+
+/** Adds to a word that several CPUs write, and returns what it was. */
+export function atomicAdd(k: Kernel, a: number, n: number): number {
+  if (k.mp) return Atomics.add(k.w, a, n);
+  const old = k.w[a];
+  k.w[a] = old + n;
+  return old;
+}

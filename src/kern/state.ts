@@ -1,0 +1,84 @@
+/**
+ * The state of an LWP, and the one function that writes it (R7).
+ *
+ *   RUN ------> ONPROC            ONPROC ---> RUN, SLEEP, STOP, SUSPENDED, ZOMB
+ *                                        ---> IDL (kernel threads)
+ *   STOP -----> RUN, SLEEP        SUSPENDED -> RUN
+ *          `--> ONPROC (*)               `--> ONPROC (*)
+ *   SLEEP ----> ONPROC (*)        IDL ------> RUN, SUSPENDED, STOP
+ *          `--> RUN, STOP                `--> ONPROC (kernel threads), ZOMB (never started)
+ *
+ *   (*) while it has not yet left its CPU: LP_RUNNING.
+ *
+ * Every change needs the LWP's lock. Which lock that is depends on the state (LWP-17):
+ *
+ *   ONPROC, ZOMB       its CPU's lwplock
+ *   IDL, RUN           its CPU's run-queue lock (idle threads: the lwplock)
+ *   SLEEP              the lock of the sleep queue it is on
+ *   STOP, SUSPENDED    the sleep queue's while it is on one, else its CPU's lwplock
+ */
+import type { Lwp } from "../sys/lwp.js";
+import {
+  LSIDL,
+  LSONPROC,
+  LSRUN,
+  LSSLEEP,
+  LSSTOP,
+  LSSUSPENDED,
+  LSZOMB,
+  LW_IDLE,
+  LW_SYSTEM,
+  STATE_NAMES,
+} from "../sys/param.js";
+import { lwpLocked } from "./lwplock.js";
+import { panic } from "./panic.js";
+import { fire, PROBE_STATE } from "./probe.js";
+
+const bit = (...states: number[]) => states.reduce((set, s) => set | (1 << s), 0);
+
+/** For each state, the states that may follow (LWP-15). */
+export const TRANSITIONS: readonly number[] = (() => {
+  const t: number[] = Array.from({ length: 9 }, () => 0);
+  t[LSRUN] = bit(LSONPROC);
+  t[LSONPROC] = bit(LSRUN, LSSLEEP, LSSTOP, LSSUSPENDED, LSZOMB, LSIDL);
+  t[LSSLEEP] = bit(LSONPROC, LSRUN, LSSTOP);
+  t[LSSTOP] = bit(LSRUN, LSONPROC, LSSLEEP);
+  t[LSSUSPENDED] = bit(LSRUN, LSONPROC);
+  t[LSIDL] = bit(LSRUN, LSSUSPENDED, LSSTOP, LSONPROC, LSZOMB);
+  return t;
+})();
+
+/** Changes the state of a locked LWP. */
+export function setStat(l: Lwp, stat: number): void {
+  const from = l.stat;
+  if ((TRANSITIONS[from] & (1 << stat)) === 0 || !lwpLocked(l)) refuse(l, from, stat);
+  if (stat === LSIDL && (l.flag & (LW_IDLE | LW_SYSTEM)) === 0) refuse(l, from, stat);
+  l.stat = stat;
+  fire(l.k, PROBE_STATE, l.proc.pid, l.lid, from, stat, l.cpu.index - 1);
+}
+
+/** Puts an idle thread on its CPU. It is bound there, and its state is read by nobody else, so no lock is needed. */
+export function setIdleOnproc(l: Lwp): void {
+  if ((l.flag & LW_IDLE) === 0) refuse(l, l.stat, LSONPROC);
+  l.stat = LSONPROC;
+}
+
+function refuse(l: Lwp, from: number, stat: number): never {
+  const locked = lwpLocked(l) ? "" : ", not locked";
+  panic(l.k, `LWP ${l.proc.pid}.${l.lid}: ${STATE_NAMES[from]} -> ${STATE_NAMES[stat]} is not permitted${locked}`);
+}
+
+/** Address of the lock that LWP-17 says covers `l` now. */
+export function coveringLock(l: Lwp, queueLock: (sleepq: number) => number): number {
+  switch (l.stat) {
+    case LSONPROC:
+    case LSZOMB:
+      return l.cpu.lwplock;
+    case LSIDL:
+      return (l.flag & LW_IDLE) !== 0 ? l.cpu.lwplock : l.cpu.mutex;
+    case LSRUN:
+      return l.cpu.mutex;
+    default:
+      return l.wchan !== 0 ? queueLock(l.sleepq) : l.cpu.lwplock;
+  }
+}

@@ -1,0 +1,164 @@
+/**
+ * Context switches (SCH-30..34).
+ *
+ * `miSwitch` does all of a switch but the change of contexts: it charges the time, puts the LWP where its state says,
+ * picks the next one and leaves it in `ci.curlwp`. If it returns true the caller must leave its context at once (a
+ * generator yields, a step function returns); the dispatcher then marks the context saved, waits until the next
+ * LWP's is, and resumes that. If it returns false the LWP goes on.
+ */
+import { CpuRecord, type Cpu } from "../sys/cpu.js";
+import { cur } from "../sys/current.js";
+import { LwpRecord, type Lwp } from "../sys/lwp.js";
+import {
+  LP_RUNNING,
+  LSIDL,
+  LSONPROC,
+  LSRUN,
+  LW_IDLE,
+  RESCHED_ANY,
+  SPCF_SEENRR,
+  SPCF_SHOULDYIELD,
+} from "../sys/param.js";
+import { AT_EXIT_AWAY, AT_SWITCH_UNLOCKED, delayPoint } from "./delay.js";
+import { lwpLock, lwpLocked } from "./lwplock.js";
+import { kassert } from "./panic.js";
+import { schedSteal } from "./placement.js";
+import { lwpEprio } from "./priority.js";
+import { fire, PROBE_SWITCH } from "./probe.js";
+import { runqFirst, schedDequeue, schedEnqueue } from "./runq.js";
+import { spinEnter, spinExit } from "./spin.js";
+import { setIdleOnproc, setStat } from "./state.js";
+
+const ATTENTION = CpuRecord.offset.attention;
+const PFLAG = LwpRecord.offset.pflag;
+const CTXSWTCH = LwpRecord.offset.ctxswtch;
+
+/** The LWP this CPU should run next, still queued; null = the idle thread (SCH-23). The queue is locked. */
+export function schedNextlwp(ci: Cpu): Lwp | null {
+  if (ci.migrating !== null) return null;
+  const l = ci.count === 0 ? schedSteal(ci) : runqFirst(ci);
+  if (l !== null) l.rticks = ci.k.g.ticks;
+  return l;
+}
+
+/** Picks the next LWP and makes it LSONPROC (SCH-30). */
+function nextlwp(ci: Cpu): Lwp {
+  let l = schedNextlwp(ci);
+  if (l !== null) {
+    schedDequeue(l);
+    setStat(l, LSONPROC);
+    l.pflag |= LP_RUNNING;
+    l.mutex = ci.lwplock;
+    l.cpu = ci;
+  } else {
+    l = ci.idlelwp;
+    setIdleOnproc(l);
+    l.pflag |= LP_RUNNING;
+  }
+  clearResched(ci);
+  ci.flags &= ~(SPCF_SEENRR | SPCF_SHOULDYIELD);
+  ci.curpriority = lwpEprio(l);
+  return l;
+}
+
+function clearResched(ci: Cpu): void {
+  const { k, w } = ci;
+  const at = ci.at + ATTENTION;
+  if ((w[at] & RESCHED_ANY) === 0) return;
+  if (k.mp) Atomics.and(w, at, ~RESCHED_ANY);
+  else w[at] &= ~RESCHED_ANY;
+}
+
+/** Switches away from `l`, the caller's own, which is locked. True: leave the context now. */
+export function miSwitch(l: Lwp): boolean {
+  const ci = l.cpu;
+  const { k } = l;
+  kassert(k, lwpLocked(l) && cur.lwp === l, "miSwitch: not the locked current LWP");
+  const now = k.g.time;
+  const idle = (l.flag & LW_IDLE) !== 0;
+  if (!idle) chargeTime(l, ci, now);
+
+  const held = l.mutex;
+  spinEnter(k, ci.mutex);
+  if (l.stat === LSONPROC) {
+    if (idle) {
+      setStat(l, LSIDL);
+    } else {
+      setStat(l, LSRUN);
+      l.mutex = ci.mutex;
+      schedEnqueue(l, true);
+      if (l.targetCpu !== null) ci.migrating = l;
+    }
+  }
+  const next = nextlwp(ci);
+  next.stime = now;
+  ci.onproc = next;
+  l.dopreempt = 0;
+  if (next === l) {
+    // Back on the same CPU: it is LSONPROC again, covered by the lwplock that is still held.
+    spinExit(k, ci.mutex);
+    spinExit(k, held);
+    return false;
+  }
+
+  // Release all locks but the one that covers `l` now, mark it, and only then let go of it.
+  if (l.mutex === ci.mutex) spinExit(k, held);
+  else spinExit(k, ci.mutex);
+  l.ctxswtch = 1;
+  l.ncsw++;
+  l.pflag &= ~LP_RUNNING;
+  ci.nswitch++;
+  ci.curlwp = next;
+  fire(k, PROBE_SWITCH, l.proc.pid, l.lid, l.stat, next.lid);
+  spinExit(k, l.mutex);
+  delayPoint(k, AT_SWITCH_UNLOCKED);
+  return true;
+}
+
+function chargeTime(l: Lwp, ci: Cpu, now: number): void {
+  const ran = now - l.stime;
+  l.rtime += ran;
+  ci.busy += ran;
+}
+
+/** Leaves the CPU for ever: the LWP is LSZOMB and nothing of it is saved (SCH-34). */
+export function lwpExitSwitchaway(l: Lwp): void {
+  const ci = l.cpu;
+  const { k } = l;
+  const now = k.g.time;
+  chargeTime(l, ci, now);
+  spinEnter(k, ci.mutex);
+  const next = nextlwp(ci);
+  next.stime = now;
+  ci.onproc = next;
+  spinExit(k, ci.mutex);
+  ci.nswitch++;
+  fire(k, PROBE_SWITCH, l.proc.pid, l.lid, l.stat, next.lid);
+  // From here the LWP's record may be freed at any moment: `curlwp` goes first, LP_RUNNING last.
+  const flags = l.pflag & ~LP_RUNNING;
+  ci.curlwp = next;
+  if (k.mp) Atomics.store(l.w, l.at + PFLAG, flags);
+  else l.pflag = flags;
+  delayPoint(k, AT_EXIT_AWAY);
+}
+
+/** The context of `l` is saved: others may take it over (release). */
+export function contextSaved(l: Lwp): void {
+  if (l.k.mp) Atomics.store(l.w, l.at + CTXSWTCH, 0);
+  else l.ctxswtch = 0;
+}
+
+/** Gives the CPU to an LWP of the same or a higher priority, if one waits (SCH-31, SYS-33). True: leave the context. */
+export function yieldCpu(l: Lwp): boolean {
+  l.kpriority = 0;
+  lwpLock(l);
+  return miSwitch(l);
+}
+
+/** The same, not by the LWP's own will. */
+export function preempt(l: Lwp): boolean {
+  l.kpriority = 0;
+  lwpLock(l);
+  l.nivcsw++;
+  return miSwitch(l);
+}

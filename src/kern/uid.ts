@@ -1,0 +1,38 @@
+/**
+ * LWPs charged to each real uid, over the whole machine (PRC-50).
+ *
+ * A table of (uid + 1, count) pairs. Entries are added under a lock and never removed; counts change atomically.
+ */
+import { GlobalsRecord } from "../sys/globals.js";
+import type { Kernel } from "../sys/kernel.js";
+import { kassert, panic } from "./panic.js";
+import { atomicAdd, spinEnter, spinExit } from "./spin.js";
+
+const LOCK = GlobalsRecord.offset.uidLock;
+
+/** Adds `diff` to the count of LWPs of `uid`, and returns the new count. */
+export function chglwpcnt(k: Kernel, uid: number, diff: number): number {
+  const n = atomicAdd(k, slotOf(k, uid) + 1, diff) + diff;
+  kassert(k, n >= 0, `uid ${uid} owns ${n} LWPs`);
+  return n;
+}
+
+function slotOf(k: Kernel, uid: number): number {
+  const end = k.uidtab + k.limits.uids * 2;
+  for (let at = k.uidtab; at < end && k.w[at] !== 0; at += 2) if (k.w[at] === uid + 1) return at;
+  return addSlot(k, uid, end);
+}
+
+function addSlot(k: Kernel, uid: number, end: number): number {
+  const lock = k.g.at + LOCK;
+  spinEnter(k, lock);
+  for (let at = k.uidtab; at < end; at += 2) {
+    if (k.w[at] === 0) k.w[at] = uid + 1;
+    if (k.w[at] === uid + 1) {
+      spinExit(k, lock);
+      return at;
+    }
+  }
+  spinExit(k, lock);
+  panic(k, `more than ${k.limits.uids} uids`);
+}

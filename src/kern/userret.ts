@@ -1,0 +1,139 @@
+/**
+ * Return to user mode: the end of every operation (LWP-84..87, SCH-38).
+ *
+ * `userret` is a plain function that a context calls until it returns RET_USER; at RET_SWITCH it leaves its context and
+ * calls again when it is resumed, at RET_EXIT it leaves for good and the dispatcher runs the exit.
+ */
+import { type Cpu, CpuRecord } from "../sys/cpu.js";
+import type { Lwp } from "../sys/lwp.js";
+import {
+  ATTN_HALT,
+  ATTN_SLICE,
+  ATTN_TICK,
+  LSSUSPENDED,
+  LW_LWPCTL,
+  LW_PENDSIG,
+  LW_USERRET,
+  LW_WCORE,
+  LW_WEXIT,
+  LW_WREBOOT,
+  LW_WSUSPEND,
+  RESCHED_ANY,
+} from "../sys/param.js";
+import { cvBroadcast } from "./condvar.js";
+import { AT_USERRET_SUSPENDED, delayPoint } from "./delay.js";
+import { lwpLock, lwpLocked, lwpUnlock } from "./lwplock.js";
+import { kassert } from "./panic.js";
+import { cpuNeedResched, flushKicks } from "./resched.js";
+import { clockPoll } from "./softclock.js";
+import { spinEnter, spinExit } from "./spin.js";
+import { setStat } from "./state.js";
+import { miSwitch, preempt } from "./switch.js";
+import { cur } from "../sys/current.js";
+
+export const RET_USER = 0;
+export const RET_SWITCH = 1;
+export const RET_EXIT = 2;
+
+const ATTENTION = CpuRecord.offset.attention;
+
+/** The whole of a return to user mode. */
+export function userret(l: Lwp): number {
+  const { k } = l;
+  if (cur.kicks !== 0) flushKicks(k);
+  for (;;) {
+    if ((l.flag & LW_USERRET) !== 0) {
+      const r = lwpUserret(l);
+      if (r !== RET_USER) return r;
+    }
+    const ci = l.cpu;
+    const attention = ci.w[ci.at + ATTENTION];
+    if (attention !== 0) {
+      const r = poll(l, ci, attention);
+      if (r === RET_SWITCH) return r;
+      if (r === AGAIN) continue;
+    }
+    l.kpriority = 0;
+    ci.curpriority = l.priority;
+    if (k.stepwise) return step(l);
+    return RET_USER;
+  }
+}
+
+const AGAIN = 3;
+
+/** What this CPU has been asked for. */
+function poll(l: Lwp, ci: Cpu, attention: number): number {
+  if ((attention & (ATTN_HALT | ATTN_SLICE)) !== 0) return RET_SWITCH;
+  if ((attention & ATTN_TICK) !== 0) {
+    clockPoll(ci);
+    flushKicks(l.k);
+    return AGAIN;
+  }
+  if ((attention & RESCHED_ANY) !== 0) return preempt(l) ? RET_SWITCH : AGAIN;
+  return RET_USER;
+}
+
+/** On a stepwise machine the context is left once after every operation, so that another may be chosen (R12). */
+function step(l: Lwp): number {
+  l.stepped = !l.stepped;
+  return l.stepped ? RET_SWITCH : RET_USER;
+}
+
+/** The loop over the flags of LW_USERRET, in the order of LWP-85. */
+export function lwpUserret(l: Lwp): number {
+  const { k } = l;
+  kassert(k, l === cur.lwp, "lwpUserret: not the current LWP");
+  while ((l.flag & LW_USERRET) !== 0) {
+    if ((l.flag & (LW_PENDSIG | LW_WCORE | LW_WEXIT)) === LW_PENDSIG) deliverSignals(l);
+    // LWP-86: what is left with only WREBOOT or WCORE set waits as if suspended, and does not spin.
+    const halt = (l.flag & (LW_WREBOOT | LW_WCORE)) !== 0 && (l.flag & LW_WEXIT) === 0;
+    if ((l.flag & LW_WSUSPEND) !== 0 || halt) {
+      if (suspendSelf(l)) return RET_SWITCH;
+      continue;
+    }
+    if ((l.flag & LW_WEXIT) !== 0) return RET_EXIT;
+    if ((l.flag & LW_LWPCTL) !== 0) refreshLwpctl(l);
+  }
+  return RET_USER;
+}
+
+function deliverSignals(l: Lwp): void {
+  const { k } = l;
+  const lock = l.proc.lock;
+  spinEnter(k, lock);
+  for (let sig = k.slots.issignal(l); sig !== 0; sig = k.slots.issignal(l)) k.slots.postsig(l, sig);
+  lwpLock(l);
+  l.flag &= ~LW_PENDSIG;
+  lwpUnlock(l);
+  spinExit(k, lock);
+}
+
+/** Suspends the caller. Continued before it has switched, it is LSONPROC again, and merely yields. */
+function suspendSelf(l: Lwp): boolean {
+  const { k } = l;
+  const p = l.proc;
+  spinEnter(k, p.lock);
+  p.nrlwps--;
+  cvBroadcast(k, p.lwpcv);
+  lwpLock(l);
+  setStat(l, LSSUSPENDED);
+  lwpUnlock(l);
+  spinExit(k, p.lock);
+  flushKicks(k);
+  delayPoint(k, AT_USERRET_SUSPENDED);
+  lwpLock(l);
+  return miSwitch(l);
+}
+
+function refreshLwpctl(l: Lwp): void {
+  lwpLock(l);
+  l.flag &= ~LW_LWPCTL;
+  lwpUnlock(l);
+}
+
+/** Makes a locked LWP look at its flags soon, wherever it runs (LWP-87). The flag is set before. */
+export function lwpNeedUserret(l: Lwp): void {
+  kassert(l.k, lwpLocked(l), "lwpNeedUserret: the LWP is not locked");
+  cpuNeedResched(l.cpu, 0);
+}

@@ -1,0 +1,69 @@
+/**
+ * The kernel's global variables, as one record. Locks: a = proc_lock, @ = atomic, ~ = stable, clock = written by
+ * the clock alone.
+ */
+import { defineRecord, type Face, f64, i32, spinlock, View } from "./record.js";
+
+export const globalsFields = {
+  /** Not 0 once a kernel assertion failed: index of the CPU that panicked, plus one, or -1. */
+  dead: i32("@"),
+  /** Not 0 once the machine shuts down in good order. */
+  halted: i32("@"),
+  /** CPUs that exist. */
+  ncpu: i32("~"),
+  /** CPUs that accept work. */
+  ncpuonline: i32("@"),
+
+  /** Seconds of machine time; refreshed at ticks, idle exits and every n-th switch. */
+  time: f64("clock"),
+  /** Wall-clock seconds at machine time 0. */
+  wallAtBoot: f64("~"),
+  /** The global tick. */
+  ticks: i32("clock"),
+  /** Heartbeats of the clock; the slice in which CPUs are. */
+  heartbeat: i32("clock"),
+
+  /** proc_lock: lists of processes and LWPs, parentage. */
+  procLock: spinlock(),
+  /** First on alllwp, first on allproc. */
+  alllwp: i32("a"),
+  allproc: i32("a"),
+  /** First of the dead processes that nobody has collected. */
+  zombies: i32("a"),
+  nprocs: i32("a"),
+  lastpid: i32("a"),
+  /** LWPs that exist. */
+  nlwps: i32("a"),
+
+  /** kern.maxlwp */
+  maxlwp: i32("@"),
+  /** LWPs charged to each real uid: a small open table of pairs follows the globals. */
+  uidLock: spinlock(),
+
+  /** Thresholds of SCH-21. */
+  upreemptPri: i32("@"),
+  kpreemptPri: i32("@"),
+
+  /** Bit set per probe id that somebody listens to. */
+  probes: i32("@"),
+  /** 1: a released mutex wakes all its waiters, as the original does; 0: one. */
+  mutexWakeAll: i32("~"),
+  /** 1: delay points are armed somewhere. */
+  lockstep: i32("@"),
+  /** Notified by a CPU that reached a delay point. */
+  lockstepReached: i32("@"),
+  /** LWPs asleep with something in the host to wake them, over all CPUs. */
+  hostwait: i32("@"),
+  /** Exit status of the process that the machine was booted for; -1 = not yet. */
+  status: i32("@"),
+} as const;
+
+class GlobalsView extends View {}
+
+export interface Globals extends GlobalsView, Face<typeof globalsFields> {}
+declare module "./record.js" {
+  interface RecordTypes {
+    globals: Globals;
+  }
+}
+export const GlobalsRecord = defineRecord<Globals>("Globals", globalsFields, GlobalsView);

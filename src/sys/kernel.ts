@@ -1,0 +1,252 @@
+/**
+ * Kernel memory and the realm's face on it.
+ *
+ * One buffer of fixed size, laid out by the limits given at boot: globals, per-CPU records, tables, pools,
+ * trace rings. A page of it that was never touched costs nothing. All CPUs of a machine see the same words;
+ * a `Kernel` and the views it hands out belong to one realm.
+ *
+ * Invariant: nothing outside this buffer decides what the kernel does, but for the contexts of LWPs, which hang
+ * on the views of the realm that owns them.
+ */
+import { type Cpu, CpuRecord } from "./cpu.js";
+import { type Globals, GlobalsRecord } from "./globals.js";
+import { type Context, type Lwp, LwpRecord } from "./lwp.js";
+import { HZ } from "./param.js";
+import type { Port } from "./port.js";
+import { type Proc, ProcRecord } from "./proc.js";
+import type { RecordType, View } from "./record.js";
+import * as shape from "./shapes.js";
+import { type Turnstile, TurnstileRecord } from "./turnstile.js";
+
+/** Sizes of the machine's tables. Each is a limit, and each limit an error when it is reached. */
+export interface Limits {
+  /** CPUs, 1..32. */
+  readonly cpus: number;
+  /** Processes. */
+  readonly procs: number;
+  /** LWPs; also the ceiling of `kern.maxlwp`. */
+  readonly lwps: number;
+  /** Distinct real uids that own LWPs. */
+  readonly uids: number;
+  /** Records in each CPU's trace ring; a power of two. */
+  readonly trace: number;
+  /** Words for condition variables, mutexes and callouts made by kernel users (`lwp/kernel`). */
+  readonly scratch: number;
+  /** Thread records, and arena blocks of 64 words for arguments and results. */
+  readonly threads: number;
+  readonly blocks: number;
+}
+
+export const DEFAULT_LIMITS: Limits = {
+  cpus: 2,
+  procs: 256,
+  lwps: 131072,
+  uids: 64,
+  trace: 4096,
+  scratch: 65536,
+  threads: 131072,
+  blocks: 131072,
+};
+
+/** Words of an arena block, its link included. */
+export const BLOCK_WORDS = 64;
+
+/** Records of one type: where they stand, and this realm's views of them. */
+export class Pool<T extends View> {
+  readonly #views: (T | undefined)[] = [];
+  readonly k: Kernel;
+  readonly type: RecordType<T>;
+  /** Address of record 1. */
+  readonly base: number;
+  readonly limit: number;
+  /** Address of the header: lock (2), first free, high-water mark, in use, spare. */
+  readonly header: number;
+
+  constructor(k: Kernel, type: RecordType<T>, header: number, base: number, limit: number) {
+    this.k = k;
+    this.type = type;
+    this.header = header;
+    this.base = base;
+    this.limit = limit;
+  }
+
+  /** This realm's view of record `index`, 1..limit. */
+  view(index: number): T {
+    return this.#views[index] ?? this.#makeView(index);
+  }
+
+  #makeView(index: number): T {
+    if (!(index > 0 && index <= this.limit)) throw new RangeError(`${this.type.name} ${index} of ${this.limit}`);
+    while (this.#views.length < index) this.#views.push(undefined);
+    const v = new this.type.View(this.k, this.base + (index - 1) * this.type.words, index);
+    this.#views[index] = v;
+    return v;
+  }
+
+  /** Records handed out at some time since the last reset. */
+  get highWater(): number {
+    return this.k.w[this.header + POOL_HIGH];
+  }
+
+  get inUse(): number {
+    return this.k.w[this.header + POOL_INUSE];
+  }
+}
+
+export const POOL_LOCK = 0;
+export const POOL_FREE = 2;
+export const POOL_HIGH = 3;
+export const POOL_INUSE = 4;
+const POOL_HEADER_WORDS = 6;
+
+/** How a machine's memory is laid out; a function of its limits alone, so that all realms agree. */
+class Layout {
+  words = 16;
+  take(words: number): number {
+    const at = this.words;
+    this.words += words + (words % 2);
+    return at;
+  }
+}
+
+export interface KernelOptions {
+  /** Several CPUs run in parallel: locks are real. Otherwise they are plain words, still checked. */
+  readonly mp: boolean;
+  /** A context is left at the end of every operation, so that a simulated machine can choose (R12). */
+  readonly stepwise?: boolean;
+}
+
+/** Functions that lower parts of the kernel call and upper ones provide. Only of this realm. */
+export interface Slots {
+  /** By handler id; 0 is unused, 1 is the time-out of a sleep. */
+  readonly calloutHandlers: ((k: Kernel, arg: number) => void)[];
+  /** Takes the next deliverable signal of `l`, 0 = none. `p.lock` is held. */
+  issignal(l: Lwp): number;
+  /** Delivers it. */
+  postsig(l: Lwp, sig: number): void;
+  /** Whether a call interrupted by this signal is executed again. */
+  sigrestart(l: Lwp, sig: number): boolean;
+  /** The context of an LWP that has none in this realm: makes one, or finds the one that serves all of its kind. */
+  contextFor(l: Lwp): Context;
+  /** The emulation's hooks at creation and exit. */
+  lwpFork(l1: Lwp, l2: Lwp): void;
+  lwpExit(l: Lwp): void;
+}
+
+export class Kernel {
+  readonly buffer: SharedArrayBuffer | ArrayBuffer;
+  readonly w: Int32Array;
+  readonly d: Float64Array;
+  readonly limits: Limits;
+  readonly mp: boolean;
+  readonly stepwise: boolean;
+  readonly hz = HZ;
+  /** What the machine-independent kernel asks of the machine under it. */
+  port!: Port;
+  /** Slots that upper parts of the kernel fill at boot, so that imports go down only (R8). */
+  readonly slots: Slots = {
+    calloutHandlers: [],
+    issignal: () => 0,
+    postsig: () => {},
+    sigrestart: () => true,
+    contextFor: () => {
+      throw new Error("no contexts are attached to this kernel");
+    },
+    lwpFork: () => {},
+    lwpExit: () => {},
+  };
+
+  readonly g: Globals;
+  readonly cpus: Pool<Cpu>;
+  readonly procs: Pool<Proc>;
+  readonly lwps: Pool<Lwp>;
+  readonly turnstiles: Pool<Turnstile>;
+
+  /** Addresses of tables. */
+  readonly sleeptab: number;
+  readonly parktab: number;
+  readonly tstab: number;
+  readonly lidtab: number;
+  readonly lidtabMask: number;
+  readonly lidStripes: number;
+  readonly uidtab: number;
+  readonly trace: number;
+  readonly scratch: number;
+  /** Thread records and the arena (see thread/). */
+  readonly threadPool: number;
+  readonly threadBase: number;
+  readonly blockPool: number;
+  readonly blockBase: number;
+  /** End of the part that a reset clears as a whole. */
+  readonly #fixedEnd: number;
+
+  constructor(limits: Limits, options: KernelOptions, buffer?: SharedArrayBuffer | ArrayBuffer) {
+    this.limits = limits;
+    this.mp = options.mp;
+    this.stepwise = options.stepwise ?? false;
+    const at = new Layout();
+    const globals = at.take(GlobalsRecord.words);
+    const headers = [0, 1, 2, 3].map(() => at.take(POOL_HEADER_WORDS));
+    this.sleeptab = at.take(shape.SLEEPTAB_SIZE * shape.SLEEPTAB_BUCKET_WORDS);
+    this.parktab = at.take(shape.SLEEPTAB_SIZE * shape.SLEEPTAB_BUCKET_WORDS);
+    this.tstab = at.take(shape.TSTAB_SIZE * shape.TSTAB_BUCKET_WORDS);
+    this.lidStripes = at.take(shape.LIDTAB_STRIPES * shape.LOCK_WORDS);
+    this.uidtab = at.take(limits.uids * 2);
+    this.threadPool = at.take(POOL_HEADER_WORDS);
+    this.blockPool = at.take(POOL_HEADER_WORDS);
+    const cpuBase = at.take(CpuRecord.words * limits.cpus);
+    this.#fixedEnd = at.words;
+    this.scratch = at.take(limits.scratch);
+    const buckets = 1 << Math.max(6, Math.min(20, 32 - Math.clz32(limits.lwps - 1)));
+    this.lidtabMask = buckets - 1;
+    this.lidtab = at.take(buckets);
+    this.trace = at.take(limits.cpus * limits.trace * shape.TRACE_WORDS);
+    const procBase = at.take(ProcRecord.words * limits.procs);
+    const lwpBase = at.take(LwpRecord.words * limits.lwps);
+    const tsBase = at.take(TurnstileRecord.words * limits.lwps);
+    this.threadBase = at.take(THREAD_WORDS * limits.threads);
+    this.blockBase = at.take(BLOCK_WORDS * limits.blocks);
+
+    const bytes = at.words * 4;
+    this.buffer = buffer ?? makeBuffer(bytes, options.mp);
+    this.w = new Int32Array(this.buffer);
+    this.d = new Float64Array(this.buffer);
+    this.g = new GlobalsRecord.View(this, globals, 1);
+    this.cpus = new Pool(this, CpuRecord, headers[0], cpuBase, limits.cpus);
+    this.procs = new Pool(this, ProcRecord, headers[1], procBase, limits.procs);
+    this.lwps = new Pool(this, LwpRecord, headers[2], lwpBase, limits.lwps);
+    this.turnstiles = new Pool(this, TurnstileRecord, headers[3], tsBase, limits.lwps);
+  }
+
+  /** Bytes of kernel memory. */
+  get bytes(): number {
+    return this.buffer.byteLength;
+  }
+
+  /** Clears what was touched, so that the machine can be booted anew (simulated machines). */
+  reset(scratchUsed: number): void {
+    for (const pool of [this.procs, this.lwps, this.turnstiles]) {
+      this.w.fill(0, pool.base, pool.base + pool.highWater * pool.type.words);
+    }
+    for (let i = 1; i <= this.lwps.highWater; i++) {
+      const l = this.lwps.view(i);
+      l.context = null;
+      l.closure = null;
+      l.stepped = false;
+    }
+    const threads = this.w[this.threadPool + POOL_HIGH];
+    this.w.fill(0, this.threadBase, this.threadBase + threads * THREAD_WORDS);
+    const blocks = this.w[this.blockPool + POOL_HIGH];
+    this.w.fill(0, this.blockBase, this.blockBase + blocks * BLOCK_WORDS);
+    this.w.fill(0, this.lidtab, this.lidtab + this.lidtabMask + 1);
+    this.w.fill(0, this.scratch, this.scratch + scratchUsed);
+    this.w.fill(0, 0, this.#fixedEnd);
+  }
+}
+
+/** Size of a thread record (thread/record.ts), reserved here because memory is laid out at boot. */
+export const THREAD_WORDS = 32;
+
+function makeBuffer(bytes: number, shared: boolean): SharedArrayBuffer | ArrayBuffer {
+  return shared ? new SharedArrayBuffer(bytes) : new ArrayBuffer(bytes);
+}

@@ -1,0 +1,197 @@
+/**
+ * `struct lwp`: one schedulable thread.
+ *
+ * Locks (LWP-4..8): a = proc_lock, p = p.lock, l = the LWP's own lock (`l.mutex` says which one that is at
+ * the moment), s = run-queue lock, h = stripe of the lid table, ! = only the LWP itself,
+ * ~ = stable, @ = atomic, r = the realm it belongs to.
+ */
+import { area, defineRecord, type Face, f64, i32, ref, text, the, View } from "./record.js";
+import { CALLOUT_WORDS, CV_WORDS } from "./shapes.js";
+import { MAXCOMLEN, WMESGLEN } from "./param.js";
+import type { Kernel } from "./kernel.js";
+
+export const lwpFields = {
+  // --- identity ---
+  /** Its process, for life (LWP-1). */
+  proc: the("~", "proc"),
+  /** Id within the process; strictly increasing there (LWP-31). */
+  lid: i32("~"),
+  /** Name, kept when `named`; "(zombie)" once dead. */
+  name: text("p", MAXCOMLEN),
+  /** Whether it has a name at all. */
+  named: i32("p"),
+
+  // --- state ---
+  /** LSIDL .. LSSUSPENDED; written by `setStat` alone. */
+  stat: i32("l"),
+  /** LW_*; other CPUs set bits with the LWP locked. */
+  flag: i32("l"),
+  /** LP_*; written by the LWP, or by the CPU that switches it. */
+  pflag: i32("!"),
+  /** LPR_* */
+  prflag: i32("p"),
+  /** Address of the spin lock that covers it now; follows the state (LWP-17). */
+  mutex: i32("l"),
+  /** 1 from the moment it is switched out until its context is saved; whoever takes it over waits. */
+  ctxswtch: i32("@"),
+  /** References; its own is the first. At 0 signals ignore it (LWP-29, 30). */
+  refcnt: i32("p"),
+
+  // --- scheduling ---
+  /** The CPU it is tied to: runs, ran last, or is queued on. */
+  cpu: the("l", "cpu"),
+  /** A migration asked for; survives sleeping, cleared by the idle loop alone (LWP-76). */
+  targetCpu: ref("l", "cpu"),
+  /** SCHED_OTHER, SCHED_FIFO, SCHED_RR */
+  class: i32("l"),
+  /** What user space sees and decay works on; 0..223. */
+  priority: i32("l"),
+  /** Lent by waiters; -1 = none. */
+  inheritedprio: i32("l"),
+  /** Whether the kernel boost is on (SCH-5). */
+  kpriority: i32("!"),
+  /** Base of the boost: PRI_KERNEL, or PRI_KTHREAD on a turnstile. */
+  kpribase: i32("!"),
+  /** Time-sharing estimate of recent CPU use. */
+  estcpu: i32("l"),
+  /** Processor set. */
+  psid: i32("l"),
+  /** Affinity mask of CPU indices as bits; 0 = none. */
+  affinity: i32("l"),
+  /** M2: ticks of its slice. */
+  timeslice: i32("l"),
+  /** Run time in seconds, charged at switch-out. */
+  rtime: f64("l"),
+  /** Machine time when it was put on a CPU. */
+  stime: f64("l"),
+  /** Seconds it has existed. */
+  swtime: i32("l"),
+  /** Whole seconds since it blocked. */
+  slptime: i32("l"),
+  /** Tick when it was last chosen to run. */
+  rticks: i32("l"),
+  /** Ticks of running that ended in a yield or preemption. */
+  rticksum: i32("l"),
+  /** Tick when it went to sleep. */
+  slpticks: i32("l"),
+  /** Ticks asleep. */
+  slpticksum: i32("l"),
+  /** Statclock ticks since last taken. */
+  cpticks: i32("@"),
+  pctcpu: i32("p"),
+  /** Context switches (low and high word) and how many of them were asked for by `preempt`. */
+  ncsw: i32("l"),
+  nivcsw: i32("l"),
+  /** Preemption is off while this is not 0; a request met meanwhile waits in dopreempt. */
+  nopreempt: i32("!"),
+  dopreempt: i32("s"),
+
+  // --- run queue ---
+  runqNext: i32("s"),
+  runqPrev: i32("s"),
+
+  // --- sleeping ---
+  /** Opaque identity of what it waits for; 0 = on no sleep queue. */
+  wchan: i32("l"),
+  /** Short text for tools; meaningful while `wchan` is set. */
+  wmesg: text("l", WMESGLEN),
+  /** SOBJ_*; SOBJ_SCHED while on no sleep queue. */
+  syncobj: i32("l"),
+  /** Address of the sleep queue it is on; 0 = none. */
+  sleepq: i32("l"),
+  sleepqNext: i32("l"),
+  sleepqPrev: i32("l"),
+  /** Result of the sleep. */
+  sleeperr: i32("!"),
+  /** The turnstile it owns, or sleeps on. */
+  ts: ref("l", "turnstile"),
+  /** First of the turnstiles through which priority is lent to it. */
+  piLenders: ref("l", "turnstile"),
+  /** Timeout of its sleep; the handler is `sleepqTimeout`. */
+  timeoutCh: area("!", CALLOUT_WORDS),
+  /** "vfork": the parent waits here. */
+  waitcv: area("a", CV_WORDS),
+  /** "sigwait" */
+  sigcv: area("p", CV_WORDS),
+
+  // --- the process's lists ---
+  /** On p.lwps, newest first. */
+  siblingNext: i32("p"),
+  siblingPrev: i32("p"),
+  /** On alllwp, newest first. */
+  listNext: i32("a"),
+  listPrev: i32("a"),
+  /** On its bucket of the lid table. */
+  lidNext: i32("h"),
+  /** Lid of the first specific waiter; 0 = none. */
+  waiter: i32("p"),
+  /** Lid it waits for; 0 = any, or not waiting. */
+  waitingfor: i32("p"),
+
+  // --- signals: posted here, delivered by what signals are built on ---
+  /** Two words of pending signals, two of the mask; alternate stack as an opaque word. */
+  sigpend: area("p", 2),
+  sigmask: area("p", 2),
+  sigstk: i32("p"),
+
+  // --- credentials, resources ---
+  /** Real uid of the cached credentials; still read after the reference is gone (LWP-53). */
+  uid: i32("!"),
+  /** Whether it holds a reference on its process's descriptor table. */
+  fd: i32("!"),
+  /** Its private pointer. */
+  private: i32("!"),
+  /** Address of its lwpctl words; 0 = none. */
+  lwpctl: i32("p"),
+  lcpage: i32("p"),
+  /** Depth of the big kernel lock; there is none here, so always 0. */
+  blcnt: i32("!"),
+  /** Voluntary and involuntary switches of its rusage. */
+  nvcswRu: i32("!"),
+  nivcswRu: i32("!"),
+
+  // --- what it runs ---
+  /** CTX_*: how its context is made when it first runs. */
+  ctxkind: i32("~"),
+  /** Entry or step-function id. */
+  entry: i32("~"),
+  /** One word of argument: often the index of a thread record. */
+  arg: i32("~"),
+  /** Realm its context lives in; 0 = none yet, or a context that lives in no realm (R4). */
+  realm: i32("l"),
+  /** How far a step context, or an epilogue, has come. */
+  phase: i32("!"),
+  /** Words of a step function. */
+  words: area("!", 16),
+  /** Result of the last kernel call of a step context. */
+  retval: i32("!"),
+} as const;
+
+/** What an LWP runs, as its realm holds it. */
+export interface Context {
+  /**
+   * Runs until the LWP leaves its context, and returns whether there is one to come back to: false means the LWP has
+   * exited and its record may be gone. Called by the dispatcher alone.
+   */
+  resume(l: Lwp): boolean;
+}
+
+class LwpView extends View {
+  /** Host side (R1): only in the realm that owns it, null otherwise and after exit. */
+  context: Context | null = null;
+  /** Host side: the closure a CTX_CLOSURE LWP starts with. */
+  closure: unknown = null;
+  /** Host side, stepwise machines: the step of the current operation has ended. */
+  stepped = false;
+  constructor(k: Kernel, at: number, index: number) {
+    super(k, at, index);
+  }
+}
+
+export interface Lwp extends LwpView, Face<typeof lwpFields> {}
+declare module "./record.js" {
+  interface RecordTypes {
+    lwp: Lwp;
+  }
+}
+export const LwpRecord = defineRecord<Lwp>("Lwp", lwpFields, LwpView);

@@ -1,0 +1,94 @@
+/**
+ * `struct proc`: what the LWPs of a process share.
+ *
+ * Locks: a = proc_lock, p = p.lock, ~ = stable, ! = the coordinating LWP only.
+ */
+import { area, defineRecord, type Face, f64, i32, ref, spinlock, text, View } from "./record.js";
+import { CV_WORDS } from "./shapes.js";
+import { MAXCOMLEN } from "./param.js";
+import type { Kernel } from "./kernel.js";
+
+export const procFields = {
+  pid: i32("~"),
+  /** SIDL .. SDEAD */
+  stat: i32("p"),
+  /** PS_* */
+  sflag: i32("p"),
+  /** PK_* */
+  flag: i32("p"),
+  /** PL_* */
+  lflag: i32("a"),
+  comm: text("p", MAXCOMLEN),
+  /** Covers the process and its LWPs' process-level fields. Spins here; adaptive in the original. */
+  lock: spinlock(),
+  parent: ref("a", "proc"),
+  /** On allproc, newest first. */
+  listNext: i32("a"),
+  listPrev: i32("a"),
+
+  /** On the list of dead processes. */
+  zombieNext: i32("a"),
+
+  /** First of its LWPs, newest first. */
+  lwps: i32("p"),
+  /** LWPs, zombies included (LWP-22). */
+  nlwps: i32("p"),
+  /** Zombies, and LWPs on their way to be one (LWP-23). */
+  nzlwps: i32("p"),
+  /** Running or likely to run soon: IDL, RUN, ONPROC, SLEEP (LWP-25). */
+  nrlwps: i32("p"),
+  /** Detached LWPs, zombies included (LWP-24). */
+  ndlwps: i32("p"),
+  /** LWPs in `lwpWait1` (LWP-26). */
+  nlwpwait: i32("p"),
+  /** Last lid handed out (LWP-27). */
+  nlwpid: i32("p"),
+  /** The one detached zombie that nobody has freed yet. */
+  zomblwp: ref("p", "lwp"),
+  /** "lwpwait": broadcast whenever a condition of `lwpWait1` may have changed (LWP-70). */
+  lwpcv: area("p", CV_WORDS),
+  /** "wait": the parent waits here for children. */
+  waitcv: area("a", CV_WORDS),
+
+  /** Two words of pending signals. */
+  sigpend: area("p", 2),
+  /** Two words of ignored signals. */
+  sigignore: area("p", 2),
+  /** Exit status, or the signal that stopped it. */
+  xstat: i32("p"),
+  waited: i32("p"),
+  nstopchild: i32("a"),
+
+  /** Real uid; a copy stands in each LWP. */
+  uid: i32("p"),
+  /** References on the credentials, the descriptor table. */
+  credrefs: i32("p"),
+  fdrefs: i32("p"),
+  /** Soft and hard RLIMIT_NTHR. */
+  nthrSoft: i32("p"),
+  nthrHard: i32("p"),
+  /** Seconds of run time of LWPs that are gone, their share of the CPU, their switches. */
+  rtime: f64("p"),
+  pctcpu: i32("p"),
+  nvcsw: i32("p"),
+  nivcsw: i32("p"),
+  nice: i32("p"),
+  /** Address of its lwpctl header; 0 = none. */
+  lwpctl: i32("p"),
+} as const;
+
+class ProcView extends View {
+  /** Host side: the program, as this realm has instantiated it. */
+  program: unknown = null;
+  constructor(k: Kernel, at: number, index: number) {
+    super(k, at, index);
+  }
+}
+
+export interface Proc extends ProcView, Face<typeof procFields> {}
+declare module "./record.js" {
+  interface RecordTypes {
+    proc: Proc;
+  }
+}
+export const ProcRecord = defineRecord<Proc>("Proc", procFields, ProcView);

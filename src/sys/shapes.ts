@@ -1,0 +1,73 @@
+/**
+ * Structures that are embedded in records, as offsets in words from their address.
+ *
+ * A lock is two words: the owner and a count of sleepers (spin), or the owner with its waiters bit and the
+ * kind. A sleep queue is its first and last LWP. A condition variable is a sleep queue and its message.
+ */
+
+// --- locks ---
+export const LOCK_WORDS = 2;
+
+// --- sleep queues and condition variables ---
+export const SLEEPQ_HEAD = 0;
+export const SLEEPQ_TAIL = 1;
+export const SLEEPQ_WORDS = 2;
+export const CV_SLEEPQ = 0;
+export const CV_WMESG = 2;
+export const CV_WORDS = 4;
+/** Message of a destroyed condition variable. */
+export const CV_DEAD = "(dead)";
+
+// --- adaptive mutexes ---
+/** Owning LWP's index, shifted left by one; bit 0 = there are waiters. */
+export const MTX_OWNER = 0;
+export const MTX_WAITERS = 1;
+/** What kind of lock stands here. */
+export const MTX_TYPE = 1;
+export const MTX_SPIN = 0x5350494e;
+export const MTX_ADAPTIVE = 0x41444150;
+/** Two words of owner and type, and a spin lock's two where the mutex is a spin lock. */
+export const MTX_SPINLOCK = 2;
+export const MTX_WORDS = 4;
+
+// --- callouts ---
+/** Links: addresses of neighbours on the same list; 0 at the ends. */
+export const CO_NEXT = 0;
+export const CO_PREV = 1;
+/** Address of the list's head while queued, else 0. */
+export const CO_LIST = 2;
+/** Due tick. */
+export const CO_TIME = 3;
+export const CO_FLAGS = 4;
+/** Index of the CPU it belongs to. */
+export const CO_CPU = 5;
+/** Handler id. */
+export const CO_FUNC = 6;
+export const CO_ARG = 7;
+export const CALLOUT_WORDS = 8;
+
+export const CALLOUT_BOUND = 0x1;
+export const CALLOUT_PENDING = 0x2;
+export const CALLOUT_FIRED = 0x4;
+export const CALLOUT_INVOKING = 0x8;
+export const CALLOUT_MPSAFE = 0x100;
+
+/** A list of callouts: first, last. */
+export const COLIST_WORDS = 2;
+export const WHEEL_BITS = 8;
+export const WHEEL_SIZE = 1 << WHEEL_BITS;
+export const WHEEL_LEVELS = 4;
+
+// --- hash tables ---
+export const SLEEPTAB_SIZE = 128;
+/** A lock and a queue. */
+export const SLEEPTAB_BUCKET_WORDS = 4;
+export const TSTAB_SIZE = 64;
+/** A lock, the first turnstile, padding. */
+export const TSTAB_BUCKET_WORDS = 4;
+/** Locks over the lid table; a bucket's lock is the one of its low bits. */
+export const LIDTAB_STRIPES = 64;
+
+// --- trace rings ---
+/** id, cpu, lid, pid, time (two words), five words of arguments, padding. */
+export const TRACE_WORDS = 12;
