@@ -104,7 +104,7 @@ export function retireBooter(k: Kernel): void {
   const l = cur.lwp;
   const p = l.proc;
   spinEnter(k, p.lock);
-  cvEnter(l, p.waitcv, p.lock);
+  cvEnter(l, l.waitcv, p.lock);
   if (sleepqBlock(l, 0, false) > 0) contextSaved(l);
 }
 

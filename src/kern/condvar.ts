@@ -50,7 +50,11 @@ export function cvHasWaiters(k: Kernel, cv: number): boolean {
 /** Queues the current LWP with the kernel boost on, then lets the interlock go (BLK-61). */
 export function cvEnter(l: Lwp, cv: number, interlock: number): void {
   const { k } = l;
-  kassert(k, cvWmesg(k, cv) !== CV_DEAD && interlockOwned(k, interlock), "cvWait: dead, or interlock not held");
+  kassert(
+    k,
+    cvWmesg(k, cv) !== CV_DEAD && interlockOwned(k, interlock),
+    "cvWait: dead, or interlock not held",
+  );
   l.kpriority = 1;
   const lock = sleeptabBucket(k.sleeptab, cv);
   spinEnter(k, lock);
@@ -84,7 +88,12 @@ export function cvWaitSig(k: Kernel, cv: number, interlock: number): Generator<v
 }
 
 /** Waits at most `ticks` ticks, 0 = for ever: 0, EWOULDBLOCK. May sleep. */
-export function cvTimedwait(k: Kernel, cv: number, interlock: number, ticks: number): Generator<void, number, void> {
+export function cvTimedwait(
+  k: Kernel,
+  cv: number,
+  interlock: number,
+  ticks: number,
+): Generator<void, number, void> {
   return cvSleep(k, cv, interlock, ticks, false);
 }
 

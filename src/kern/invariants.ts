@@ -74,7 +74,8 @@ function checkProc(p: Proc, wrong: string[]): void {
   if (p.nlwps !== lwps.length) wrong.push(`${name}: nlwps ${p.nlwps}, ${lwps.length} on the list`);
   if (p.nzlwps < zombies) wrong.push(`${name}: nzlwps ${p.nzlwps}, ${zombies} zombies`);
   const detached = count((l) => (l.prflag & LPR_DETACHED) !== 0);
-  if (p.stat !== SZOMB && p.ndlwps !== detached) wrong.push(`${name}: ndlwps ${p.ndlwps}, ${detached} detached`);
+  if (p.stat !== SZOMB && p.ndlwps !== detached)
+    wrong.push(`${name}: ndlwps ${p.ndlwps}, ${detached} detached`);
   const going = count((l) => [LSIDL, LSRUN, LSONPROC, LSSLEEP].includes(l.stat));
   if (p.nrlwps !== going) wrong.push(`${name}: nrlwps ${p.nrlwps}, ${going} running or about to`);
   if (p.nlwpwait < 0) wrong.push(`${name}: nlwpwait ${p.nlwpwait}`);
@@ -92,7 +93,8 @@ function checkLwp(l: Lwp, wrong: string[]): void {
     const on = sleepqList(l.k, l.sleepq).filter((other) => other === l).length;
     if (on !== 1) say(wrong, l, `on its sleep queue ${on} times`);
     if (l.stat !== LSSLEEP && l.stat !== LSSTOP) say(wrong, l, "on a sleep queue in this state");
-    if (l.stat === LSSTOP && (l.flag & LW_SINTR) === 0) say(wrong, l, "stopped in a sleep that cannot be interrupted");
+    if (l.stat === LSSTOP && (l.flag & LW_SINTR) === 0)
+      say(wrong, l, "stopped in a sleep that cannot be interrupted");
   }
   const queued = runqList(l.cpu, lwpEprio(l)).includes(l);
   if (queued !== (l.stat === LSRUN)) say(wrong, l, queued ? "on a run queue" : "not on its CPU's run queue");
@@ -102,8 +104,10 @@ function checkLwp(l: Lwp, wrong: string[]): void {
   if ((l.stat === LSRUN || l.stat === LSIDL) && running) say(wrong, l, "on a CPU in this state");
   if (l.stat === LSSUSPENDED && l.wchan !== 0) say(wrong, l, "suspended on a sleep queue");
   if (l.refcnt < 0) say(wrong, l, `refcnt ${l.refcnt}`);
-  if (l.stat === LSIDL && (l.flag & (LW_IDLE | LW_SYSTEM)) === 0 && running) say(wrong, l, "unborn and running");
-  if ((l.flag & LW_IDLE) !== 0 && (l.pflag & LP_BOUND) === 0) say(wrong, l, "an idle thread that is not bound");
+  if (l.stat === LSIDL && (l.flag & (LW_IDLE | LW_SYSTEM)) === 0 && running)
+    say(wrong, l, "unborn and running");
+  if ((l.flag & LW_IDLE) !== 0 && (l.pflag & LP_BOUND) === 0)
+    say(wrong, l, "an idle thread that is not bound");
 }
 
 function checkCpu(ci: Cpu, wrong: string[]): void {
@@ -114,7 +118,8 @@ function checkCpu(ci: Cpu, wrong: string[]): void {
   for (let pri = 0; pri < PRI_COUNT; pri++) {
     const list = runqList(ci, pri);
     const bit = (ci.w[ci.bitmap + (pri >> 5)] & ((0x80000000 | 0) >>> (pri & 31))) !== 0;
-    if (bit !== list.length > 0) wrong.push(`${name}: bitmap of priority ${pri} is ${bit}, ${list.length} queued`);
+    if (bit !== list.length > 0)
+      wrong.push(`${name}: bitmap of priority ${pri} is ${bit}, ${list.length} queued`);
     for (const l of list) {
       if (l.stat !== LSRUN) say(wrong, l, `queued on ${name}`);
       if (l.cpu !== ci) say(wrong, l, `queued on ${name}, tied to CPU ${l.cpu.index - 1}`);

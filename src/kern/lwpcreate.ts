@@ -65,7 +65,11 @@ export interface Start {
 export function lwpCreate(l1: Lwp, p2: Proc, flags: number, start: Start, schedClass: number): Lwp | null {
   const { k } = l1;
   const p0 = k.procs.view(1);
-  kassert(k, l1 === cur.lwp || l1.proc === p0, "lwpCreate: the creator is neither the caller nor the system's");
+  kassert(
+    k,
+    l1 === cur.lwp || l1.proc === p0,
+    "lwpCreate: the creator is neither the caller nor the system's",
+  );
   const charged = p2.nlwps !== 0 && p2 !== p0;
   kassert(k, p2.nlwps === 0 || l1.proc === p2 || p2 === p0, "lwpCreate: a later LWP from another process");
   if (charged && !chargeLimit(k, l1, p2)) return null;

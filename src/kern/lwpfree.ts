@@ -42,7 +42,11 @@ export function lwpFree(l: Lwp, recycle: boolean, last: boolean): void {
   }
   delayPoint(k, AT_FREE_UNLINKED);
   waitOffCpu(l);
-  kassert(k, l.piLenders === null && l.inheritedprio === PRI_NONE && l.blcnt === 0, "lwpFree: it holds loans");
+  kassert(
+    k,
+    l.piLenders === null && l.inheritedprio === PRI_NONE && l.blcnt === 0,
+    "lwpFree: it holds loans",
+  );
   cvDestroy(k, l.sigcv);
   cvDestroy(k, l.waitcv);
   l.affinity = 0;

@@ -27,7 +27,11 @@ const FOUND_SOME = -2;
  * Waits until an LWP of the caller's process has exited, and frees it. `lid` 0 = any undetached one. `p.lock` is held
  * on entry and on return. Returns 0, ESRCH, EDEADLK, EINTR or ERESTART. May sleep.
  */
-export function* lwpWait1(lid: number, departed: Departed | null, flags: number): Generator<void, number, void> {
+export function* lwpWait1(
+  lid: number,
+  departed: Departed | null,
+  flags: number,
+): Generator<void, number, void> {
   const l = cur.lwp;
   const p = l.proc;
   const { k } = l;

@@ -53,7 +53,8 @@ const SPIN_ROUNDS = 400;
 
 /** Sets up a mutex; DEFAULT and DRIVER are adaptive up to IPL_SOFTSERIAL (BLK-40). */
 export function mutexInit(k: Kernel, m: number, type: number, ipl: number): void {
-  const adaptive = type === MUTEX_ADAPTIVE || ((type === MUTEX_DEFAULT || type === MUTEX_DRIVER) && ipl < IPL_VM);
+  const adaptive =
+    type === MUTEX_ADAPTIVE || ((type === MUTEX_DEFAULT || type === MUTEX_DRIVER) && ipl < IPL_VM);
   kassert(k, type !== MUTEX_ADAPTIVE || ipl === IPL_NONE, "mutexInit: ADAPTIVE needs IPL_NONE");
   k.w.fill(0, m, m + 4);
   k.w[m + MTX_TYPE] = adaptive ? MTX_ADAPTIVE : MTX_SPIN;

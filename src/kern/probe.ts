@@ -12,7 +12,16 @@ import type { Kernel } from "../sys/kernel.js";
 import { TRACE_WORDS } from "../sys/shapes.js";
 
 /** The probes, in the order of their bits. The first three are the seed's (LWP-114). */
-export const PROBES = ["lwp_create", "lwp_start", "lwp_exit", "state", "switch", "wakeup", "migrate", "steal"] as const;
+export const PROBES = [
+  "lwp_create",
+  "lwp_start",
+  "lwp_exit",
+  "state",
+  "switch",
+  "wakeup",
+  "migrate",
+  "steal",
+] as const;
 export type ProbeName = (typeof PROBES)[number];
 export const PROBE_LWP_CREATE = 0;
 export const PROBE_LWP_START = 1;
@@ -26,7 +35,17 @@ export const PROBE_STEAL = 7;
 const MASK = GlobalsRecord.offset.probes;
 
 /** Fires probe `id` about LWP `lid` of process `pid`, with up to five words. */
-export function fire(k: Kernel, id: number, pid: number, lid: number, a = 0, b = 0, c = 0, d = 0, e = 0): void {
+export function fire(
+  k: Kernel,
+  id: number,
+  pid: number,
+  lid: number,
+  a = 0,
+  b = 0,
+  c = 0,
+  d = 0,
+  e = 0,
+): void {
   if ((k.w[k.g.at + MASK] & (1 << id)) !== 0) write(k, cur.cpu, id, pid, lid, a, b, c, d, e);
 }
 
@@ -82,7 +101,11 @@ export function probeEnable(k: Kernel, names: readonly ProbeName[], on: boolean)
 }
 
 /** Reads a CPU's ring from record number `from`: what is still there, and how many were overwritten. */
-export function traceRead(k: Kernel, ci: Cpu, from: number): { records: TraceRecord[]; next: number; lost: number } {
+export function traceRead(
+  k: Kernel,
+  ci: Cpu,
+  from: number,
+): { records: TraceRecord[]; next: number; lost: number } {
   const head = ci.traceHead;
   const first = Math.max(from, head - k.limits.trace);
   const records: TraceRecord[] = [];

@@ -6,8 +6,6 @@
  * LWP drained; (5) it is LSZOMB, the process SZOMB and on the list of the dead; (6) process 0, which stands in for init,
  * collects it: frees the last LWP once it is off its CPU, and the process.
  */
-import { cur } from "../sys/current.js";
-import { EAGAIN } from "../sys/errno.js";
 import type { Kernel } from "../sys/kernel.js";
 import type { Lwp } from "../sys/lwp.js";
 import {
@@ -20,6 +18,7 @@ import {
   LWPWAIT_EXITCONTROL,
   PS_WEXIT,
   SACTIVE,
+  SCHED_OTHER,
   SDEAD,
   SDYING,
   SIDL,
@@ -28,6 +27,7 @@ import {
 import type { Proc } from "../sys/proc.js";
 import { calloutDestroy } from "./callout.js";
 import { cvBroadcast, cvInit } from "./condvar.js";
+import { lwpCreate, lwpStart, type Start } from "./lwpcreate.js";
 import { becomeZombie, unlistAll } from "./lwpexit.js";
 import { lwpFree } from "./lwpfree.js";
 import { lwpLock, lwpUnlock } from "./lwplock.js";
@@ -76,8 +76,25 @@ export function procCreate(k: Kernel, parent: Proc, options: ProcOptions): Proc 
   return p;
 }
 
-/** What `procCreate` failed with. */
-export const PROC_TABLE_FULL = EAGAIN;
+/** A process whose first LWP runs `start`; null when a table is full (EAGAIN). No lock is held. */
+export function procSpawn(k: Kernel, options: ProcOptions, start: Start): Proc | null {
+  const p0 = k.procs.view(1);
+  const lwp0 = k.lwps.view(1);
+  const p = procCreate(k, p0, options);
+  if (p === null) return null;
+  const l = lwpCreate(lwp0, p, 0, start, SCHED_OTHER);
+  if (l === null) {
+    unlistProc(k, p);
+    poolPut(k.procs, p);
+    return null;
+  }
+  l.priority = PRI_NICE0;
+  lwpStart(lwp0, l, 0);
+  return p;
+}
+
+/** Priority of a time-shared thread of nice 0 that has used no CPU yet (SCH-81). */
+const PRI_NICE0 = 43;
 
 /** Tells all other LWPs of the process to exit, and waits until they have (PRC-30). `p.lock` is held. May sleep. */
 export function* exitLwps(l: Lwp): Generator<void, void, void> {
@@ -202,9 +219,4 @@ export function allLwps(k: Kernel): Lwp[] {
   const list: Lwp[] = [];
   for (let i = k.g.alllwp; i !== 0; i = k.lwps.view(i).listNext) list.push(k.lwps.view(i));
   return list;
-}
-
-/** The LWP that runs now, as a check for callers of the system calls. */
-export function curlwp(): Lwp {
-  return cur.lwp;
 }

@@ -8,13 +8,7 @@
  */
 import { type Cpu, CpuRecord, RUNQ_BITMAP_WORDS } from "../sys/cpu.js";
 import { type Lwp, LwpRecord } from "../sys/lwp.js";
-import {
-  LP_BOUND,
-  LSRUN,
-  RESCHED_IMMED,
-  RESCHED_KPREEMPT,
-  RESCHED_LAZY,
-} from "../sys/param.js";
+import { LP_BOUND, LSRUN, RESCHED_IMMED, RESCHED_KPREEMPT, RESCHED_LAZY } from "../sys/param.js";
 import { kassert } from "./panic.js";
 import { lwpEprio } from "./priority.js";
 import { cpuNeedResched } from "./resched.js";

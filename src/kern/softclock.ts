@@ -67,7 +67,8 @@ function schedTick(ci: Cpu): void {
   ci.ticks = ci.k.hz / 10;
   if ((l.flag & LW_IDLE) !== 0) return cpuNeedResched(ci, 0);
   if (l.class === SCHED_FIFO) return;
-  if (l.class === SCHED_RR || (ci.flags & SPCF_SHOULDYIELD) !== 0) return cpuNeedResched(ci, RESCHED_KPREEMPT);
+  if (l.class === SCHED_RR || (ci.flags & SPCF_SHOULDYIELD) !== 0)
+    return cpuNeedResched(ci, RESCHED_KPREEMPT);
   if ((ci.flags & SPCF_SEENRR) === 0) {
     ci.flags |= SPCF_SEENRR;
     return;

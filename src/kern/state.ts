@@ -65,7 +65,10 @@ export function setIdleOnproc(l: Lwp): void {
 
 function refuse(l: Lwp, from: number, stat: number): never {
   const locked = lwpLocked(l) ? "" : ", not locked";
-  panic(l.k, `LWP ${l.proc.pid}.${l.lid}: ${STATE_NAMES[from]} -> ${STATE_NAMES[stat]} is not permitted${locked}`);
+  panic(
+    l.k,
+    `LWP ${l.proc.pid}.${l.lid}: ${STATE_NAMES[from]} -> ${STATE_NAMES[stat]} is not permitted${locked}`,
+  );
 }
 
 /** Address of the lock that LWP-17 says covers `l` now. */

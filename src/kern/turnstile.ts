@@ -13,7 +13,14 @@ import { PRI_KTHREAD, SOBJ_MUTEX } from "../sys/param.js";
 import { TSTAB_BUCKET_WORDS, TSTAB_SIZE } from "../sys/shapes.js";
 import { type Turnstile, TurnstileRecord } from "../sys/turnstile.js";
 import { kassert } from "./panic.js";
-import { BLOCK_SWITCHED, sleepqBlock, sleepqEnqueue, sleepqEnter, sleepqFirst, sleepqRemove } from "./sleepq.js";
+import {
+  BLOCK_SWITCHED,
+  sleepqBlock,
+  sleepqEnqueue,
+  sleepqEnter,
+  sleepqFirst,
+  sleepqRemove,
+} from "./sleepq.js";
 import { spinEnter, spinExit, spinOwned } from "./spin.js";
 
 const NEXT = TurnstileRecord.offset.next;
@@ -47,7 +54,13 @@ export function turnstileExit(k: Kernel, obj: number): void {
  * Queues the current LWP on a lock, whose chain is locked, and switches (BLK-32). True: leave the context now. On
  * resumption call `turnstileUnblock`. Never interruptible, never timed.
  */
-export function turnstileBlock(l: Lwp, ts: Turnstile | null, q: number, obj: number, sobj = SOBJ_MUTEX): boolean {
+export function turnstileBlock(
+  l: Lwp,
+  ts: Turnstile | null,
+  q: number,
+  obj: number,
+  sobj = SOBJ_MUTEX,
+): boolean {
   const { k } = l;
   const chain = tschain(k, obj);
   kassert(k, spinOwned(k, chain), "turnstileBlock: the chain is not locked");

@@ -104,7 +104,6 @@ export const cpuFields = {
 
 class CpuView extends View {}
 
-
 export interface Cpu extends CpuView, Face<typeof cpuFields> {}
 declare module "./record.js" {
   interface RecordTypes {

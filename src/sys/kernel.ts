@@ -76,7 +76,8 @@ export class Pool<T extends View> {
   }
 
   #makeView(index: number): T {
-    if (!(index > 0 && index <= this.limit)) throw new RangeError(`${this.type.name} ${index} of ${this.limit}`);
+    if (!(index > 0 && index <= this.limit))
+      throw new RangeError(`${this.type.name} ${index} of ${this.limit}`);
     while (this.#views.length < index) this.#views.push(undefined);
     const v = new this.type.View(this.k, this.base + (index - 1) * this.type.words, index);
     this.#views[index] = v;

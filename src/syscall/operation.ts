@@ -1,0 +1,96 @@
+/**
+ * Operations: system calls as a program sees them.
+ *
+ * An operation acts when it is iterated (`yield* lwpWait(2)`), never when it is called. It ends in the return to user
+ * mode, where preemption, suspension and exit happen; errors are thrown after that, as `LwpError`. A call that must be
+ * executed again (ERESTART) is, once signals have been looked at.
+ */
+import { cur } from "../sys/current.js";
+import { ERESTART, KernelAssertion, LwpError } from "../sys/errno.js";
+import type { Lwp } from "../sys/lwp.js";
+import { LW_IDLE } from "../sys/param.js";
+import { EXIT_LWP, type Token } from "../context/generator.js";
+import { RET_EXIT, RET_USER, userret } from "../kern/userret.js";
+
+/** Something that may sleep: use it with `yield*` inside a thread. */
+export interface Operation<T> {
+  [Symbol.iterator](): Iterator<Token, T, undefined>;
+}
+
+/** The calling LWP; an error that says what to do, outside a thread. */
+export function caller(syscall: string): Lwp {
+  const l = cur.lwp;
+  if (l === null || (l.flag & LW_IDLE) !== 0) {
+    throw new TypeError(
+      `${syscall} works only inside a thread: yield* it in a generator function that a machine runs`,
+    );
+  }
+  return l;
+}
+
+/** Throws what a kernel function returned. */
+export function fail(errno: number, syscall: string, lid?: number, detail?: string): never {
+  if (errno === ERESTART) throw RESTART;
+  throw new LwpError(errno, syscall, { pid: cur.lwp.proc.pid, lid, detail });
+}
+
+const RESTART = new Error("system call must be restarted");
+
+/** An operation from its body, which runs with the caller as argument and may sleep. */
+export function* operate<T>(
+  syscall: string,
+  body: (l: Lwp) => Generator<Token, T, undefined>,
+): Generator<Token, T, undefined> {
+  const l = caller(syscall);
+  for (;;) {
+    let value: T | undefined;
+    let error: unknown;
+    try {
+      value = yield* body(l);
+    } catch (e) {
+      if (e instanceof KernelAssertion) throw e;
+      error = e;
+    }
+    const r = userret(l);
+    if (r !== RET_USER) yield* returnToUser(l, r);
+    if (error === undefined) return value as T;
+    if (error !== RESTART) throw error;
+  }
+}
+
+/** An operation that never sleeps in the kernel. */
+export function* quick<T>(syscall: string, body: (l: Lwp) => T): Generator<Token, T, undefined> {
+  const l = caller(syscall);
+  let value: T | undefined;
+  let error: unknown;
+  try {
+    value = body(l);
+  } catch (e) {
+    if (e instanceof KernelAssertion) throw e;
+    error = e;
+  }
+  const r = userret(l);
+  if (r !== RET_USER) yield* returnToUser(l, r);
+  if (error !== undefined) throw error;
+  return value as T;
+}
+
+/** The rest of a return to user mode that did not succeed at once. */
+export function* returnToUser(l: Lwp, first: number): Generator<Token, void, undefined> {
+  for (let r = first; r !== RET_USER; r = userret(l)) yield r === RET_EXIT ? EXIT_LWP : undefined;
+}
+
+const LEAVE: IteratorResult<Token, never> = { done: false, value: undefined };
+const LEAVE_FOR_GOOD: IteratorResult<Token, never> = { done: false, value: EXIT_LWP };
+
+/** For operations written as iterators: the step of their return to user mode, or null when they are done. */
+export function returnStep(l: Lwp): IteratorResult<Token, never> | null {
+  const r = userret(l);
+  if (r === RET_USER) return null;
+  return r === RET_EXIT ? LEAVE_FOR_GOOD : LEAVE;
+}
+
+/** Leaves the context. */
+export function leave(): IteratorResult<Token, never> {
+  return LEAVE;
+}

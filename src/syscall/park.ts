@@ -1,0 +1,131 @@
+/**
+ * `_lwp_park`, `_lwp_unpark`, `_lwp_unpark_all` (SYS-23..29): what user-level locks are built on.
+ */
+import { EFAULT, EINVAL } from "../sys/errno.js";
+import { LWP_UNPARK_MAX } from "../sys/param.js";
+import type { Token } from "../context/generator.js";
+import { parkBlock, parkUnblock, unpark } from "../kern/park.js";
+import { BLOCK_SWITCHED } from "../kern/sleepq.js";
+import { hintArg, lidArg, type Timespec, timespecArg } from "./args.js";
+import { caller, fail, leave, type Operation, quick, returnStep } from "./operation.js";
+import { absoluteTicks } from "./time.js";
+
+const CHECK = 0;
+const BLOCKED = 1;
+const RETURNING = 2;
+
+/** An iterator rather than a generator: this is the hot path of every lock. */
+class ParkOperation implements Operation<void>, Iterator<Token, void, undefined> {
+  #state = CHECK;
+  #ticks = 0;
+  #error = 0;
+  readonly #ts: Timespec | null | undefined;
+  readonly #unpark: number;
+  readonly #hint: number | undefined;
+  readonly #unparkHint: number | undefined;
+
+  constructor(
+    ts: Timespec | null | undefined,
+    lid: number,
+    hint: number | undefined,
+    unparkHint: number | undefined,
+  ) {
+    this.#ts = ts;
+    this.#unpark = lid;
+    this.#hint = hint;
+    this.#unparkHint = unparkHint;
+  }
+
+  [Symbol.iterator](): this {
+    return this;
+  }
+
+  next(): IteratorResult<Token, void> {
+    const l = caller("lwpPark");
+    if (this.#state === CHECK) {
+      const how = this.#block();
+      if (how === BLOCK_SWITCHED) return leave();
+    } else if (this.#state === BLOCKED) {
+      this.#finish(BLOCK_SWITCHED);
+    }
+    const step = returnStep(l);
+    if (step !== null) return step;
+    if (this.#error !== 0) fail(this.#error, "lwpPark", l.lid);
+    return DONE;
+  }
+
+  #block(): number {
+    const l = caller("lwpPark");
+    this.#state = RETURNING;
+    // Arguments first; they throw before anything has happened.
+    const ts = timespecArg(this.#ts, "lwpPark");
+    const hint = hintArg(this.#hint, "lwpPark");
+    if (this.#unpark !== 0) {
+      this.#error = unpark(l.proc, lidArg(this.#unpark, "lwpPark"), hintArg(this.#unparkHint, "lwpPark"));
+      if (this.#error !== 0) return NOT_BLOCKED;
+    }
+    if (ts !== null) {
+      const ticks = absoluteTicks(l.k, ts);
+      if (ticks < 0) {
+        this.#error = -ticks;
+        return NOT_BLOCKED;
+      }
+      this.#ticks = ticks;
+    }
+    const how = parkBlock(l, hint, this.#ticks);
+    if (how === BLOCK_SWITCHED) this.#state = BLOCKED;
+    else this.#finish(how);
+    return how;
+  }
+
+  #finish(how: number): void {
+    const l = caller("lwpPark");
+    this.#state = RETURNING;
+    this.#error = parkUnblock(l, how, this.#ticks);
+  }
+}
+
+/** `#block` ended before `parkBlock`. */
+const NOT_BLOCKED = -100;
+const DONE: IteratorResult<Token, void> = { done: true, value: undefined };
+
+/**
+ * Sleeps until unparked, at most until the absolute wall-clock time `ts` (null = for ever); first unparks `lid` (0 = nobody).
+ * One unpark that comes early is remembered. May sleep; may return without an unpark, so test what you wait for.
+ *
+ * Errors: EFAULT; ESRCH `lid` is unknown (and nothing slept); ETIMEDOUT; EINVAL a malformed time; EALREADY an unpark or
+ * wakeup was pending; EINTR `lwpWakeup`, a signal, or the exit of the process. Source: _lwp_park(2).
+ */
+export function lwpPark(
+  ts: Timespec | null = null,
+  lid = 0,
+  hint?: number,
+  unparkHint?: number,
+): Operation<void> {
+  return new ParkOperation(ts, lid, hint, unparkHint);
+}
+
+/** Wakes a parked LWP, or lets its next park return at once. Error: ESRCH. Source: _lwp_unpark(2). */
+export function lwpUnpark(lid: number, hint?: number): Operation<void> {
+  return quick("lwpUnpark", (l) => {
+    const id = lidArg(lid, "lwpUnpark");
+    const error = unpark(l.proc, id, hintArg(hint, "lwpUnpark"));
+    if (error !== 0) fail(error, "lwpUnpark", id);
+  });
+}
+
+/**
+ * Unparks each of `lids`, in order; unknown ones are skipped. With null it only says how many one call takes: 1024.
+ *
+ * Errors: EFAULT not an array of numbers; EINVAL none, or more than 1024. Source: _lwp_unpark_all(2).
+ */
+export function lwpUnparkAll(lids: readonly number[] | null, hint?: number): Operation<number> {
+  return quick("lwpUnparkAll", (l) => {
+    if (lids === null) return LWP_UNPARK_MAX;
+    if (!Array.isArray(lids)) fail(EFAULT, "lwpUnparkAll", undefined, "the targets must be an array of lids");
+    if (lids.length === 0 || lids.length > LWP_UNPARK_MAX) fail(EINVAL, "lwpUnparkAll");
+    const ids = lids.map((lid) => lidArg(lid, "lwpUnparkAll"));
+    for (const lid of ids) unpark(l.proc, lid, hintArg(hint, "lwpUnparkAll"));
+    return 0;
+  });
+}
