@@ -51,6 +51,7 @@ export * from "./sys/port.js";
 export * from "./sys/proc.js";
 export * from "./sys/record.js";
 export * from "./sys/shapes.js";
+export * from "./sys/thread.js";
 export * from "./sys/turnstile.js";
 export { absoluteTicks, relativeTicks, wallclockAtTick } from "./syscall/time.js";
 export { createLwp } from "./syscall/lwp.js";

@@ -26,17 +26,28 @@ export const FATAL_SIGNAL = 6;
 /** The program's code, as the context sees it. */
 export type Body = Iterator<Token, unknown, undefined>;
 
-/** Told of an exception that left a thread, before its process ends. */
-export type Uncaught = (l: Lwp, error: unknown) => void;
+/** What happens when a thread's code ends, before its LWP does. */
+export interface Ending {
+  /** It returned `value`: how to go on. For EXIT_PROC the status stands in `l.retval`. */
+  returned(l: Lwp, value: unknown): typeof EXIT_LWP | typeof EXIT_PROC;
+  /** An exception left it: whether somebody will hear of it. If not, the process ends as by a fatal signal. */
+  threw(l: Lwp, error: unknown): boolean;
+}
+
+/** A raw LWP: its result is nobody's, its exception ends the process. */
+export const PLAIN_ENDING: Ending = {
+  returned: () => EXIT_LWP,
+  threw: () => false,
+};
 
 export class GeneratorContext implements Context {
   #body: Body;
   #exiting = false;
-  readonly #uncaught: Uncaught;
+  readonly #ending: Ending;
 
-  constructor(body: Body, uncaught: Uncaught) {
+  constructor(body: Body, ending: Ending) {
     this.#body = body;
-    this.#uncaught = uncaught;
+    this.#ending = ending;
   }
 
   resume(l: Lwp): boolean {
@@ -50,7 +61,7 @@ export class GeneratorContext implements Context {
         return this.#fail(l, error);
       }
       thrown = NOTHING;
-      if (step.done === true) return this.#exiting ? false : this.#exit(l);
+      if (step.done === true) return this.#exiting ? false : this.#returned(l, step.value);
       const token = step.value;
       if (token === undefined) {
         if (this.#exiting || hasLeft(l)) return true;
@@ -65,9 +76,19 @@ export class GeneratorContext implements Context {
     }
   }
 
+  #returned(l: Lwp, value: unknown): boolean {
+    let how: typeof EXIT_LWP | typeof EXIT_PROC;
+    try {
+      how = this.#ending.returned(l, value);
+    } catch (error) {
+      if (error instanceof KernelAssertion) throw error;
+      return this.#fail(l, error);
+    }
+    return how === EXIT_PROC ? this.#exitProcess(l, l.retval << 8) : this.#exit(l);
+  }
+
   #fail(l: Lwp, error: unknown): boolean {
-    this.#uncaught(l, error);
-    return this.#exitProcess(l, FATAL_SIGNAL);
+    return this.#ending.threw(l, error) ? this.#exit(l) : this.#exitProcess(l, FATAL_SIGNAL);
   }
 
   /** `exit(n)`: of those who ask, the first ends the process, the others only themselves (PRC-28). */

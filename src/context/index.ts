@@ -7,7 +7,7 @@ import type { Context, Lwp } from "../sys/lwp.js";
 import { CTX_CLOSURE, CTX_ENTRY, CTX_STEP } from "../sys/param.js";
 import { lwpStartup } from "../kern/lwpcreate.js";
 import { panic } from "../kern/panic.js";
-import { type Body, GeneratorContext, type Uncaught } from "./generator.js";
+import { type Body, type Ending, GeneratorContext, PLAIN_ENDING } from "./generator.js";
 import { StepContext, type StepFunction } from "./step.js";
 
 export interface ContextOptions {
@@ -15,8 +15,8 @@ export interface ContextOptions {
   readonly steps?: readonly StepFunction[];
   /** Starts a portable entry in this realm. */
   readonly startEntry?: (l: Lwp) => Body;
-  /** Told of exceptions that leave a thread. */
-  readonly uncaught?: Uncaught;
+  /** Told of what ends a thread's code. */
+  readonly ending?: Ending;
 }
 
 /** A closure that an LWP starts with. */
@@ -25,10 +25,10 @@ export type ThreadClosure = () => Body;
 /** Attaches contexts to this realm's kernel. */
 export function attachContexts(k: Kernel, options: ContextOptions): void {
   const steps = new StepContext(options.steps ?? []);
-  const uncaught: Uncaught = options.uncaught ?? (() => {});
+  const ending = options.ending ?? PLAIN_ENDING;
   k.slots.contextFor = (l) => {
     if (l.ctxkind === CTX_STEP) return steps;
-    const context = new GeneratorContext(start(k, l, options), uncaught);
+    const context = new GeneratorContext(start(k, l, options), ending);
     l.context = context;
     // R4: a generator belongs to the realm that started it.
     l.realm = cur.cpu.realm;

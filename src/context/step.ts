@@ -11,7 +11,7 @@ import { PARK_PENDING, parkBlock, parkUnblock } from "../kern/park.js";
 import { BLOCK_SWITCHED } from "../kern/sleepq.js";
 import { yieldCpu } from "../kern/switch.js";
 import { RET_EXIT, RET_SWITCH, userret } from "../kern/userret.js";
-import { EXIT_LWP, GeneratorContext } from "./generator.js";
+import { EXIT_LWP, GeneratorContext, PLAIN_ENDING } from "./generator.js";
 
 /** What a step function sees: its words, and the result of its last park. */
 export class StepThread {
@@ -104,6 +104,6 @@ export class StepContext implements Context {
   /** The exit may sleep: from here the LWP belongs to this realm. */
   #exit(l: Lwp): boolean {
     l.realm = cur.cpu.realm;
-    return new GeneratorContext([EXIT_LWP][Symbol.iterator](), () => {}).resume(l);
+    return new GeneratorContext([EXIT_LWP][Symbol.iterator](), PLAIN_ENDING).resume(l);
   }
 }

@@ -193,6 +193,7 @@ export class SimulatedCpus implements Port {
     return true;
   }
   notify(): void {}
+  selfClock(): void {}
   now(): number {
     return this.k.g.time;
   }

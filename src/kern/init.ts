@@ -58,7 +58,6 @@ export function kernelBoot(k: Kernel, options: BootOptions): void {
   g.ncpu = options.cpus;
   g.ncpuonline = options.cpus;
   g.maxlwp = k.limits.lwps;
-  g.status = -1;
   g.upreemptPri = 0;
   g.kpreemptPri = PRI_USER_RT;
   g.wallAtBoot = k.port.wallclock();

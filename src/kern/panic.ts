@@ -18,6 +18,7 @@ const ATTENTION = CpuRecord.offset.attention;
 export function panic(k: Kernel, message: string): never {
   const where = cur.cpu !== null && cur.cpu.k === k ? cur.cpu.index : -1;
   if (Atomics.compareExchange(k.w, deadWord(k), 0, where) === 0) {
+    k.g.deadText = message;
     for (let i = 1; i <= k.g.ncpu; i++) raiseHalt(k, i);
     k.port.panicked(message);
   }

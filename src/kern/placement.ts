@@ -32,7 +32,8 @@ export function schedTakecpu(l: Lwp): Cpu {
   const { k } = l;
   const ncpu = k.g.ncpu;
   if (ncpu === 1 || (l.pflag & LP_BOUND) !== 0) return own;
-  if (k.mp && l.realm !== 0) return own;
+  // A context stays in its realm, and on real CPUs each realm is one CPU.
+  if (k.mp && l.realm !== 0) return own.realm === l.realm ? own : k.cpus.view(l.realm);
   if (own.psid === l.psid) {
     if (own.count === 0) return stay(own);
     if (l.stat !== LSIDL && cacheHot(l) && lwpEprio(l) >= own.curpriority) return stay(own);

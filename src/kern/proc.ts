@@ -46,6 +46,8 @@ export interface ProcOptions {
   readonly comm: string;
   /** Real uid; 0 passes RLIMIT_NTHR. */
   readonly uid?: number;
+  /** Linked program that its LWPs run; 0 = none. */
+  readonly program?: number;
   /** Soft RLIMIT_NTHR; the ceiling is `kern.maxlwp`. */
   readonly nthr?: number;
 }
@@ -58,6 +60,7 @@ export function procCreate(k: Kernel, parent: Proc, options: ProcOptions): Proc 
   p.stat = SIDL;
   p.comm = options.comm;
   p.uid = options.uid ?? parent.uid;
+  p.program = options.program ?? 0;
   p.nthrHard = g.maxlwp;
   p.nthrSoft = Math.min(options.nthr ?? g.maxlwp, g.maxlwp);
   p.fdrefs = 1;
@@ -180,6 +183,7 @@ export interface Collected {
   readonly index: number;
   readonly gen: number;
   readonly pid: number;
+  readonly program: number;
   readonly status: number;
 }
 
@@ -202,7 +206,7 @@ export function procReap(k: Kernel): Collected | null {
   kassert(k, l !== null && p.nlwps === 1 && p.stat === SZOMB, "procReap: more than the last LWP is left");
   lwpFree(l, false, true);
   p.stat = SDEAD;
-  const collected = { index: p.index, gen: p.gen, pid: p.pid, status: p.xstat };
+  const collected = { index: p.index, gen: p.gen, pid: p.pid, program: p.program, status: p.xstat };
   poolPut(k.procs, p);
   return collected;
 }

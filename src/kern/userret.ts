@@ -35,12 +35,16 @@ export const RET_USER = 0;
 export const RET_SWITCH = 1;
 export const RET_EXIT = 2;
 
+/** A CPU that is its own clock reads it at every 64th user return. */
+const SELF_CLOCK_MASK = 63;
+
 const ATTENTION = CpuRecord.offset.attention;
 
 /** The whole of a return to user mode. */
 export function userret(l: Lwp): number {
   const { k } = l;
   if (cur.kicks !== 0) flushKicks(k);
+  if (k.selfClocked && (++k.polls & SELF_CLOCK_MASK) === 0) k.port.selfClock(l.cpu);
   for (;;) {
     if ((l.flag & LW_USERRET) !== 0) {
       const r = lwpUserret(l);

@@ -72,7 +72,9 @@ export const cpuFields = {
   nswitch: i32("!"),
   nlwps: i32("!"),
   /** LWPs of this realm that await host work. */
-  hostwait: i32("!"),
+  hostwait: i32("@"),
+  /** Letters posted to this realm so far. */
+  mail: i32("@"),
 
   // --- callouts ---
   calloutLock: spinlock(),

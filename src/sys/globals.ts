@@ -2,11 +2,13 @@
  * The kernel's global variables, as one record. Locks: a = proc_lock, @ = atomic, ~ = stable, clock = written by
  * the clock alone.
  */
-import { defineRecord, type Face, f64, i32, spinlock, View } from "./record.js";
+import { defineRecord, type Face, f64, i32, spinlock, text, View } from "./record.js";
 
 export const globalsFields = {
   /** Not 0 once a kernel assertion failed: index of the CPU that panicked, plus one, or -1. */
   dead: i32("@"),
+  /** Why: the message of the assertion. */
+  deadText: text("@", 256),
   /** Not 0 once the machine shuts down in good order. */
   halted: i32("@"),
   /** CPUs that exist. */
@@ -54,8 +56,6 @@ export const globalsFields = {
   lockstepReached: i32("@"),
   /** LWPs asleep with something in the host to wake them, over all CPUs. */
   hostwait: i32("@"),
-  /** Exit status of the process that the machine was booted for; -1 = not yet. */
-  status: i32("@"),
 } as const;
 
 class GlobalsView extends View {}

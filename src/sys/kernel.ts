@@ -16,6 +16,7 @@ import type { Port } from "./port.js";
 import { type Proc, ProcRecord } from "./proc.js";
 import type { RecordType, View } from "./record.js";
 import * as shape from "./shapes.js";
+import { type ThreadRec, ThreadRecord } from "./thread.js";
 import { type Turnstile, TurnstileRecord } from "./turnstile.js";
 
 /** Sizes of the machine's tables. Each is a limit, and each limit an error when it is reached. */
@@ -42,7 +43,7 @@ export const DEFAULT_LIMITS: Limits = {
   procs: 256,
   lwps: 131072,
   uids: 64,
-  trace: 4096,
+  trace: 1024,
   scratch: 65536,
   threads: 131072,
   blocks: 131072,
@@ -115,6 +116,8 @@ export interface KernelOptions {
   readonly mp: boolean;
   /** A context is left at the end of every operation, so that a simulated machine can choose (R12). */
   readonly stepwise?: boolean;
+  /** There is no clock but the CPU itself, which reads the time at every 64th user return. */
+  readonly selfClocked?: boolean;
 }
 
 /** Functions that lower parts of the kernel call and upper ones provide. Only of this realm. */
@@ -141,6 +144,9 @@ export class Kernel {
   readonly limits: Limits;
   readonly mp: boolean;
   readonly stepwise: boolean;
+  readonly selfClocked: boolean;
+  /** User returns of this realm, where they drive the clock. */
+  polls = 0;
   readonly hz = HZ;
   /** What the machine-independent kernel asks of the machine under it. */
   port!: Port;
@@ -173,9 +179,8 @@ export class Kernel {
   readonly uidtab: number;
   readonly trace: number;
   readonly scratch: number;
-  /** Thread records and the arena (see thread/). */
-  readonly threadPool: number;
-  readonly threadBase: number;
+  readonly threads: Pool<ThreadRec>;
+  /** The arena for arguments and results: header and first block. */
   readonly blockPool: number;
   readonly blockBase: number;
   /** End of the part that a reset clears as a whole. */
@@ -185,15 +190,15 @@ export class Kernel {
     this.limits = limits;
     this.mp = options.mp;
     this.stepwise = options.stepwise ?? false;
+    this.selfClocked = options.selfClocked ?? false;
     const at = new Layout();
     const globals = at.take(GlobalsRecord.words);
-    const headers = [0, 1, 2, 3].map(() => at.take(POOL_HEADER_WORDS));
+    const headers = [0, 1, 2, 3, 4].map(() => at.take(POOL_HEADER_WORDS));
     this.sleeptab = at.take(shape.SLEEPTAB_SIZE * shape.SLEEPTAB_BUCKET_WORDS);
     this.parktab = at.take(shape.SLEEPTAB_SIZE * shape.SLEEPTAB_BUCKET_WORDS);
     this.tstab = at.take(shape.TSTAB_SIZE * shape.TSTAB_BUCKET_WORDS);
     this.lidStripes = at.take(shape.LIDTAB_STRIPES * shape.LOCK_WORDS);
     this.uidtab = at.take(limits.uids * 2);
-    this.threadPool = at.take(POOL_HEADER_WORDS);
     this.blockPool = at.take(POOL_HEADER_WORDS);
     const cpuBase = at.take(CpuRecord.words * limits.cpus);
     this.#fixedEnd = at.words;
@@ -205,7 +210,7 @@ export class Kernel {
     const procBase = at.take(ProcRecord.words * limits.procs);
     const lwpBase = at.take(LwpRecord.words * limits.lwps);
     const tsBase = at.take(TurnstileRecord.words * limits.lwps);
-    this.threadBase = at.take(THREAD_WORDS * limits.threads);
+    const threadBase = at.take(ThreadRecord.words * limits.threads);
     this.blockBase = at.take(BLOCK_WORDS * limits.blocks);
 
     const bytes = at.words * 4;
@@ -217,6 +222,7 @@ export class Kernel {
     this.procs = new Pool(this, ProcRecord, headers[1], procBase, limits.procs);
     this.lwps = new Pool(this, LwpRecord, headers[2], lwpBase, limits.lwps);
     this.turnstiles = new Pool(this, TurnstileRecord, headers[3], tsBase, limits.lwps);
+    this.threads = new Pool(this, ThreadRecord, headers[4], threadBase, limits.threads);
   }
 
   /** Bytes of kernel memory. */
@@ -226,7 +232,7 @@ export class Kernel {
 
   /** Clears what was touched, so that the machine can be booted anew (simulated machines). */
   reset(scratchUsed: number): void {
-    for (const pool of [this.procs, this.lwps, this.turnstiles]) {
+    for (const pool of [this.procs, this.lwps, this.turnstiles, this.threads]) {
       this.w.fill(0, pool.base, pool.base + pool.highWater * pool.type.words);
     }
     for (let i = 1; i <= this.lwps.highWater; i++) {
@@ -235,8 +241,6 @@ export class Kernel {
       l.closure = null;
       l.stepped = false;
     }
-    const threads = this.w[this.threadPool + POOL_HIGH];
-    this.w.fill(0, this.threadBase, this.threadBase + threads * THREAD_WORDS);
     const blocks = this.w[this.blockPool + POOL_HIGH];
     this.w.fill(0, this.blockBase, this.blockBase + blocks * BLOCK_WORDS);
     this.w.fill(0, this.lidtab, this.lidtab + this.lidtabMask + 1);
@@ -244,9 +248,6 @@ export class Kernel {
     this.w.fill(0, 0, this.#fixedEnd);
   }
 }
-
-/** Size of a thread record (thread/record.ts), reserved here because memory is laid out at boot. */
-export const THREAD_WORDS = 32;
 
 function makeBuffer(bytes: number, shared: boolean): SharedArrayBuffer | ArrayBuffer {
   return shared ? new SharedArrayBuffer(bytes) : new ArrayBuffer(bytes);

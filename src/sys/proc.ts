@@ -73,6 +73,8 @@ export const procFields = {
   nvcsw: i32("p"),
   nivcsw: i32("p"),
   nice: i32("p"),
+  /** Which linked program its LWPs run; 0 = none. */
+  program: i32("~"),
   /** Address of its lwpctl header; 0 = none. */
   lwpctl: i32("p"),
 } as const;
