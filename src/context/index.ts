@@ -7,7 +7,8 @@ import type { Context, Lwp } from "../sys/lwp.js";
 import { CTX_CLOSURE, CTX_ENTRY, CTX_STEP } from "../sys/param.js";
 import { lwpStartup } from "../kern/lwpcreate.js";
 import { panic } from "../kern/panic.js";
-import { type Body, type Ending, GeneratorContext, PLAIN_ENDING } from "./generator.js";
+import { asksForUserret, RET_EXIT, RET_USER, userret } from "../kern/userret.js";
+import { type Body, type Ending, EXIT_LWP, GeneratorContext, PLAIN_ENDING } from "./generator.js";
 import { StepContext, type StepFunction } from "./step.js";
 
 export interface ContextOptions {
@@ -36,9 +37,20 @@ export function attachContexts(k: Kernel, options: ContextOptions): void {
   };
 }
 
-/** First run of a generator LWP (LWP-50). */
+/** First run of a generator LWP (LWP-50); its code begins after a return to user mode. */
 function start(k: Kernel, l: Lwp, options: ContextOptions): Body {
   lwpStartup(l);
+  const body = bodyOf(k, l, options);
+  return asksForUserret(l) ? enterUserMode(l, body) : body;
+}
+
+/** Told to exit, suspended or boosted before it ever ran: not a step of its code comes first. */
+function* enterUserMode(l: Lwp, body: Body): Body {
+  for (let r = userret(l); r !== RET_USER; r = userret(l)) yield r === RET_EXIT ? EXIT_LWP : undefined;
+  return yield* { [Symbol.iterator]: () => body };
+}
+
+function bodyOf(k: Kernel, l: Lwp, options: ContextOptions): Body {
   if (l.ctxkind === CTX_CLOSURE) {
     const closure = l.closure as ThreadClosure;
     l.closure = null;

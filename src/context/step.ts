@@ -10,7 +10,7 @@ import { lwpStartup } from "../kern/lwpcreate.js";
 import { PARK_PENDING, parkBlock, parkUnblock } from "../kern/park.js";
 import { BLOCK_SWITCHED } from "../kern/sleepq.js";
 import { yieldCpu } from "../kern/switch.js";
-import { RET_EXIT, RET_SWITCH, userret } from "../kern/userret.js";
+import { asksForUserret, RET_EXIT, RET_SWITCH, userret } from "../kern/userret.js";
 import { EXIT_LWP, GeneratorContext, PLAIN_ENDING } from "./generator.js";
 
 /** What a step function sees: its words, and the result of its last park. */
@@ -63,7 +63,7 @@ export class StepContext implements Context {
       switch (l.phase) {
         case NEW:
           lwpStartup(l);
-          l.phase = CALL;
+          l.phase = asksForUserret(l) ? RETURNING : CALL;
           break;
         case PARKED:
           l.retval = parkUnblock(l, BLOCK_SWITCHED, l.w[l.words + STEP_TICKS_WORD]);

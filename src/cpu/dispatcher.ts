@@ -9,7 +9,7 @@ import { cur } from "../sys/current.js";
 import { type Cpu, CpuRecord } from "../sys/cpu.js";
 import type { Kernel } from "../sys/kernel.js";
 import type { Lwp } from "../sys/lwp.js";
-import { ATTN_HALT, ATTN_SLICE, ATTN_TICK, LW_IDLE } from "../sys/param.js";
+import { ATTN_HALT, ATTN_SLICE, ATTN_TICK, LW_IDLE, RESCHED_ANY } from "../sys/param.js";
 import { cvEnter } from "../kern/condvar.js";
 import { AT_SWITCH_WAITCTX, delayPoint } from "../kern/delay.js";
 import { lwpLock } from "../kern/lwplock.js";
@@ -92,6 +92,8 @@ function runContext(k: Kernel, l: Lwp): void {
 function idle(ci: Cpu, l: Lwp): boolean {
   schedIdle(ci);
   if (cur.kicks !== 0) flushKicks(ci.k);
+  // A request for a switch is met by looking at the queue, and gone then (SCH-53).
+  if ((ci.attention & RESCHED_ANY) !== 0) atomicAnd(ci.k, ci.at + ATTENTION, ~RESCHED_ANY);
   if (ci.count === 0 && ci.migrating === null) return false;
   lwpLock(l);
   if (!miSwitch(l)) return ci.migrating !== null || ci.count !== 0;

@@ -87,12 +87,20 @@ export function calloutSchedule(k: Kernel, c: number, ticks: number): void {
     reschedulePending(k, ci, c, ticks);
   } else {
     ci = adopt(k, ci, c);
-    w[c + CO_TIME] = (ci.tick + ticks) | 0;
+    w[c + CO_TIME] = dueTick(ci, ticks);
     w[c + CO_FLAGS] |= CALLOUT_PENDING;
     ci.ncallouts++;
     listAppend(k, ci.at + TODO, c);
   }
   spinExit(k, ci.calloutLock);
+}
+
+/**
+ * The tick in `ticks` from now; 0 means the pass that runs, or the next one. It counts from the machine's tick: this CPU
+ * may not have handled the last ones yet, and what it missed must not shorten a timeout (BLK-75).
+ */
+function dueTick(ci: Cpu, ticks: number): number {
+  return ticks === 0 ? ci.tick : (ci.k.g.ticks + ticks) | 0;
 }
 
 /** An unbound callout moves to the CPU that schedules it, if that CPU's lock is free. */
@@ -107,7 +115,7 @@ function adopt(k: Kernel, ci: Cpu, c: number): Cpu {
 
 /** Sooner: to the to-do list at once. Later: left in its bucket, and filed anew when that comes up. */
 function reschedulePending(k: Kernel, ci: Cpu, c: number, ticks: number): void {
-  const due = (ci.tick + ticks) | 0;
+  const due = dueTick(ci, ticks);
   const sooner = ((due - k.w[c + CO_TIME]) | 0) < 0;
   k.w[c + CO_TIME] = due;
   if (!sooner) return;
@@ -187,7 +195,7 @@ export function wheelTurn(k: Kernel, ci: Cpu): void {
 /** Files a pending callout that is not yet due by its distance. */
 export function wheelFile(k: Kernel, ci: Cpu, c: number): void {
   const due = k.w[c + CO_TIME];
-  const delta = due - ci.tick;
+  const delta = (due - ci.tick) | 0;
   let level = 0;
   while (level < 3 && delta >= 2 ** (WHEEL_BITS * (level + 1))) level++;
   listAppend(k, bucket(ci, level, (due >>> (WHEEL_BITS * level)) & (WHEEL_SIZE - 1)), c);

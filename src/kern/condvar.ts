@@ -18,6 +18,7 @@ import {
   sleepqBlock,
   sleepqEnqueue,
   sleepqEnter,
+  sleepqFirst,
   sleeptabBucket,
   sleepqUnblock,
   sleepqWake,
@@ -58,7 +59,10 @@ export function cvEnter(l: Lwp, cv: number, interlock: number): void {
   l.kpriority = 1;
   const lock = sleeptabBucket(k.sleeptab, cv);
   spinEnter(k, lock);
+  const first = sleepqFirst(k, cv + CV_SLEEPQ);
+  kassert(k, first === null || first.cvlock === interlock, "cvWait: others wait with another interlock");
   sleepqEnter(l, lock);
+  l.cvlock = interlock;
   sleepqEnqueue(l, cv + CV_SLEEPQ, cv, cvWmesg(k, cv), SOBJ_CV);
   delayPoint(k, AT_SLEEP_ENQUEUED);
   interlockExit(k, interlock);

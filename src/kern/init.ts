@@ -21,7 +21,6 @@ import {
   NPRI_USER,
   PK_SYSTEM,
   PRI_KERNEL,
-  PRI_KTHREAD,
   PRI_NONE,
   PRI_USER,
   PRI_USER_RT,
@@ -146,6 +145,8 @@ function createIdle(k: Kernel, p0: Proc, ci: Cpu): void {
   p0.nlwps++;
   p0.nrlwps++;
   p0.ndlwps++;
+  p0.fdrefs++;
+  p0.credrefs++;
   insert(k, p0, l);
   ci.idlelwp = l;
   if (ci.index === 1) return;
@@ -160,10 +161,11 @@ function newLwp(k: Kernel, p0: Proc, ci: Cpu): Lwp {
   const l = must(k, poolGet(k.lwps));
   l.proc = p0;
   l.refcnt = 1;
+  l.fd = 1;
   l.cpu = ci;
   l.flag = LW_SYSTEM;
   l.pflag = LP_MPSAFE;
-  l.kpribase = PRI_KERNEL < PRI_KTHREAD ? PRI_KERNEL : PRI_KTHREAD;
+  l.kpribase = PRI_KERNEL;
   l.inheritedprio = PRI_NONE;
   l.ts = must(k, poolGet(k.turnstiles));
   calloutInit(k, l.timeoutCh, CALLOUT_MPSAFE);

@@ -32,7 +32,7 @@ import { CALLOUT_SLEEPQ_TIMEOUT, calloutInit, calloutSetfunc } from "./callout.j
 import { cvInit } from "./condvar.js";
 import { AT_CREATE_IDLE, delayPoint } from "./delay.js";
 import { lidInsert } from "./lid.js";
-import { lwpLock, lwpSetlock, lwpUnlock, lwpUnlockTo } from "./lwplock.js";
+import { lwpLock, lwpUnlock, lwpUnlockTo } from "./lwplock.js";
 import { lwpFree } from "./lwpfree.js";
 import { kassert } from "./panic.js";
 import { schedTakecpu } from "./placement.js";
@@ -71,7 +71,11 @@ export function lwpCreate(l1: Lwp, p2: Proc, flags: number, start: Start, schedC
     "lwpCreate: the creator is neither the caller nor the system's",
   );
   const charged = p2.nlwps !== 0 && p2 !== p0;
-  kassert(k, p2.nlwps === 0 || l1.proc === p2 || p2 === p0, "lwpCreate: a later LWP from another process");
+  kassert(
+    k,
+    (p2.nlwps === 0) === (l1.proc !== p2),
+    "lwpCreate: a first LWP comes from another process, a later one from its own",
+  );
   if (charged && !chargeLimit(k, l1, p2)) return null;
 
   const l2 = recycleZombie(p2) ?? allocate(k);
@@ -111,6 +115,8 @@ function recycleZombie(p2: Proc): Lwp | null {
   const ts = l.ts;
   l.w.fill(0, l.at + 2, l.at + k.lwps.type.words);
   l.ts = ts;
+  // A handle to the dead one must not find the new one: as if released and allocated.
+  l.w[l.at] += 2;
   return l;
 }
 
@@ -141,7 +147,6 @@ function initialise(l1: Lwp, l2: Lwp, p2: Proc, flags: number, start: Start, sch
     l2.lwpctl = l1.lwpctl;
     l2.flag = LW_LWPCTL;
   }
-  if (p2.nlwps !== 0) p2.fdrefs++;
   l2.fd = 1;
   if ((p2.flag & PK_SYSTEM) !== 0) l2.flag |= LW_SYSTEM;
   l2.cpu = l1.cpu;
@@ -165,6 +170,8 @@ function enlist(l1: Lwp, l2: Lwp, p2: Proc, flags: number): void {
   const { k } = l2;
   spinEnter(k, p2.lock);
   updateCreds(l2, p2);
+  // The first LWP has the reference that its process was made with.
+  if (p2.nlwps !== 0) p2.fdrefs++;
   if ((flags & LWP_DETACHED) !== 0) {
     l2.prflag = LPR_DETACHED;
     p2.ndlwps++;
@@ -227,11 +234,8 @@ export function lwpStart(l1: Lwp, l2: Lwp, flags: number): void {
   if (suspended || stopped) {
     p.nrlwps--;
     setStat(l2, suspended ? LSSUSPENDED : LSSTOP);
-    spinEnter(k, l2.cpu.lwplock);
-    const old = l2.mutex;
-    lwpSetlock(l2, l2.cpu.lwplock);
-    spinExit(k, old);
-    lwpUnlock(l2);
+    // The lwplock is not taken: it comes before the run queue's in the order of locks (LWP-18).
+    lwpUnlockTo(l2, l2.cpu.lwplock);
   } else {
     setStat(l2, LSRUN);
     runqAdmit(l2);

@@ -9,6 +9,7 @@ import type { Kernel } from "../sys/kernel.js";
 import type { Lwp } from "../sys/lwp.js";
 import { LPR_DETACHED, LSIDL, LSZOMB, LW_PENDSIG } from "../sys/param.js";
 import type { Proc } from "../sys/proc.js";
+import { LWPCTL_CPU_EXITED, LWPCTL_CURCPU } from "../sys/shapes.js";
 import { calloutDestroy } from "./callout.js";
 import { cvBroadcast } from "./condvar.js";
 import { AT_EXIT_ZOMBIE, delayPoint } from "./delay.js";
@@ -34,7 +35,12 @@ export const EXIT_READY = 2;
 export function lwpExitBegin(l: Lwp): number {
   const { k } = l;
   const p = l.proc;
-  kassert(k, l === cur.lwp || l.stat === LSIDL, "lwpExit: neither the caller nor unborn");
+  kassert(
+    k,
+    l === cur.lwp || (l.stat === LSIDL && l.targetCpu === null),
+    "lwpExit: neither the caller nor unborn, or about to migrate",
+  );
+  kassert(k, p === cur.lwp.proc, "lwpExit: an LWP of another process");
   fire(k, PROBE_LWP_EXIT, p.pid, l.lid);
   spinEnter(k, p.lock);
   if (p.nlwps - p.nzlwps === 1) {
@@ -84,15 +90,19 @@ export function lwpExitFinish(l: Lwp): void {
   becomeZombie(l);
   p.nrlwps--;
   cvBroadcast(k, p.lwpcv);
+  if (l.lwpctl !== 0) k.w[l.lwpctl + LWPCTL_CURCPU] = LWPCTL_CPU_EXITED;
+  dropHostSide(l);
   spinExit(k, p.lock);
   flushKicks(k);
   delayPoint(k, AT_EXIT_ZOMBIE);
-  if (l === cur.lwp) {
-    // Before anyone may free the record: whatever this realm has hung on it.
-    l.context = null;
-    l.closure = null;
-    lwpExitSwitchaway(l);
-  }
+  if (l === cur.lwp) lwpExitSwitchaway(l);
+}
+
+/** What this realm has hung on it goes before anyone may free the record (R1). */
+export function dropHostSide(l: Lwp): void {
+  l.context = null;
+  l.closure = null;
+  l.stepped = false;
 }
 
 /** LSZOMB is covered by the CPU's lwplock; an unborn LWP is handed over from its run-queue lock. */

@@ -1,6 +1,18 @@
 /** References on an LWP, and finding one (LWP-29, 30, 77..79). */
+import { cur } from "../sys/current.js";
+import type { Kernel } from "../sys/kernel.js";
 import type { Lwp } from "../sys/lwp.js";
-import { LSIDL, LSONPROC, LSRUN, LSSLEEP, LSSTOP, LSSUSPENDED, LSZOMB } from "../sys/param.js";
+import {
+  LSIDL,
+  LSONPROC,
+  LSRUN,
+  LSSLEEP,
+  LSSTOP,
+  LSSUSPENDED,
+  LSZOMB,
+  SACTIVE,
+  SSTOP,
+} from "../sys/param.js";
 import type { Proc } from "../sys/proc.js";
 import { cvBroadcast, cvWait } from "./condvar.js";
 import { lidLookup } from "./lid.js";
@@ -47,6 +59,38 @@ export function lwpFind(p: Proc, lid: number): Lwp | null {
   kassert(p.k, spinOwned(p.k, p.lock), "lwpFind: the process is not locked");
   const l = lidLookup(p, lid);
   return l === null || l.stat === LSIDL || l.stat === LSZOMB ? null : l;
+}
+
+/**
+ * The LWP of a live process, left locked; null, and nothing locked, if there is none. `pid` 0 = the caller's process, `lid`
+ * 0 = its newest LWP in whatever state. No lock is held.
+ */
+export function lwpFind2(k: Kernel, pid: number, lid: number): Lwp | null {
+  const p = pid === 0 ? cur.lwp.proc : procFind(k, pid);
+  if (p === null) return null;
+  if (pid === 0) spinEnter(k, p.lock);
+  const l = lid === 0 ? procFirstLwp(p) : lwpFind(p, lid);
+  if (l === null) spinExit(k, p.lock);
+  return l;
+}
+
+/** The live process (SACTIVE or SSTOP) with that id, locked, or null. */
+function procFind(k: Kernel, pid: number): Proc | null {
+  const { g } = k;
+  spinEnter(k, g.procLock);
+  let index = g.allproc;
+  while (index !== 0 && k.procs.view(index).pid !== pid) index = k.procs.view(index).listNext;
+  let p = index === 0 ? null : k.procs.view(index);
+  if (p !== null) {
+    // Before proc_lock goes, so that the record is still this process's.
+    spinEnter(k, p.lock);
+    if (p.stat !== SACTIVE && p.stat !== SSTOP) {
+      spinExit(k, p.lock);
+      p = null;
+    }
+  }
+  spinExit(k, g.procLock);
+  return p;
 }
 
 /** Whether it is neither unborn nor dead. `p.lock` is held. */

@@ -2,7 +2,7 @@
  * Waiting for an LWP to exit (LWP-61..70).
  */
 import { cur } from "../sys/current.js";
-import { EDEADLK, ESRCH } from "../sys/errno.js";
+import { EDEADLK, ERESTART, ESRCH } from "../sys/errno.js";
 import type { Lwp } from "../sys/lwp.js";
 import { LPR_DETACHED, LSZOMB, LWPWAIT_EXITCONTROL, PS_WCORE, PS_WEXIT } from "../sys/param.js";
 import type { Proc } from "../sys/proc.js";
@@ -12,7 +12,7 @@ import { lwpFree } from "./lwpfree.js";
 import { procFirstLwp, siblingNext } from "./lwpref.js";
 import { kassert, panic } from "./panic.js";
 import { spinEnter, spinExit, spinOwned } from "./spin.js";
-import { RET_EXIT, RET_USER, lwpUserret } from "./userret.js";
+import { RET_EXIT, RET_SWITCH, lwpUserret } from "./userret.js";
 
 /** What became of a wait: 0 and the lid, or an error. */
 export interface Departed {
@@ -41,7 +41,11 @@ export function* lwpWait1(
   l.waitingfor = lid;
   let error: number;
   for (;;) {
-    if ((p.sflag & PS_WCORE) !== 0) yield* leaveForCoredump(l);
+    if ((p.sflag & PS_WCORE) !== 0) {
+      yield* leaveForCoredump(l);
+      // Neither count nor mark is undone; the caller's own return to user mode ends in its exit.
+      return ERESTART;
+    }
     reapDetached(p);
     const found = lid !== 0 && !exiting ? lookFor(l, lid) : scan(l, lid, exiting);
     if (found >= 0) {
@@ -73,15 +77,16 @@ export function* lwpWait1(
   return error;
 }
 
-/** LWP-62: the process dumps core; suspended until that is done, then the LWP exits. */
+/**
+ * LWP-62: the process dumps core; suspended until that is done, then the LWP is to exit. Coming back without having been
+ * told to is an error of whoever dumps (LWP-119).
+ */
 function* leaveForCoredump(l: Lwp): Generator<void, void, void> {
   spinExit(l.k, l.proc.lock);
-  for (;;) {
-    const r = lwpUserret(l);
-    if (r === RET_USER) panic(l.k, "lwpWait1: came back from the user-return loop");
-    yield;
-    if (r === RET_EXIT) panic(l.k, "lwpWait1: resumed after its exit");
-  }
+  let r = lwpUserret(l);
+  for (; r === RET_SWITCH; r = lwpUserret(l)) yield;
+  if (r !== RET_EXIT) panic(l.k, "lwpWait1: came back from the user-return loop");
+  spinEnter(l.k, l.proc.lock);
 }
 
 /** Frees the detached zombie; nobody is told (LWP-63). */

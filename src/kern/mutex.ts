@@ -51,10 +51,11 @@ export const IPL_HIGH = 8;
 /** Rounds to spin for an owner that runs on another CPU before sleeping all the same: the host may have taken its core. */
 const SPIN_ROUNDS = 400;
 
-/** Sets up a mutex; DEFAULT and DRIVER are adaptive up to IPL_SOFTSERIAL (BLK-40). */
+/** Sets up a mutex; DEFAULT and DRIVER are adaptive at IPL_NONE and at the soft levels (BLK-40). */
 export function mutexInit(k: Kernel, m: number, type: number, ipl: number): void {
-  const adaptive =
-    type === MUTEX_ADAPTIVE || ((type === MUTEX_DEFAULT || type === MUTEX_DRIVER) && ipl < IPL_VM);
+  const soft = ipl >= IPL_SOFTCLOCK && ipl <= IPL_SOFTSERIAL;
+  const sleeps = ipl === IPL_NONE || soft;
+  const adaptive = type === MUTEX_ADAPTIVE || ((type === MUTEX_DEFAULT || type === MUTEX_DRIVER) && sleeps);
   kassert(k, type !== MUTEX_ADAPTIVE || ipl === IPL_NONE, "mutexInit: ADAPTIVE needs IPL_NONE");
   k.w.fill(0, m, m + 4);
   k.w[m + MTX_TYPE] = adaptive ? MTX_ADAPTIVE : MTX_SPIN;

@@ -74,7 +74,7 @@ function write(
   w[at + 8] = c;
   w[at + 9] = d;
   w[at + 10] = e;
-  ci.traceHead = (head + 1) | 0;
+  ci.traceHead = head + 1;
 }
 
 function ringOf(k: Kernel, ci: Cpu): number {

@@ -28,7 +28,7 @@ import type { Proc } from "../sys/proc.js";
 import { calloutDestroy } from "./callout.js";
 import { cvBroadcast, cvInit } from "./condvar.js";
 import { lwpCreate, lwpStart, type Start } from "./lwpcreate.js";
-import { becomeZombie, unlistAll } from "./lwpexit.js";
+import { becomeZombie, dropHostSide, unlistAll } from "./lwpexit.js";
 import { lwpFree } from "./lwpfree.js";
 import { lwpLock, lwpUnlock } from "./lwplock.js";
 import { lwpDrainrefs, procFirstLwp, siblingNext } from "./lwpref.js";
@@ -146,12 +146,12 @@ export function* exit1(l: Lwp, status: number): Generator<void, void, void> {
   p.credrefs = 0;
   becomeZombie(l);
   p.stat = SZOMB;
+  p.endTime = k.port.now();
   p.nrlwps--;
   p.nzlwps++;
   p.ndlwps = 0;
   spinExit(k, p.lock);
-  l.context = null;
-  l.closure = null;
+  dropHostSide(l);
   addZombie(k, p);
   flushKicks(k);
   k.port.procExited(p);
@@ -185,6 +185,8 @@ export interface Collected {
   readonly pid: number;
   readonly program: number;
   readonly status: number;
+  /** From the first instruction of its main to its last exit. */
+  readonly seconds: number;
 }
 
 /** Collects one dead process, or null. Called between LWPs, by the CPU that stands in for init. */
@@ -206,7 +208,7 @@ export function procReap(k: Kernel): Collected | null {
   kassert(k, l !== null && p.nlwps === 1 && p.stat === SZOMB, "procReap: more than the last LWP is left");
   lwpFree(l, false, true);
   p.stat = SDEAD;
-  const collected = { index: p.index, gen: p.gen, pid: p.pid, program: p.program, status: p.xstat };
+  const collected = { index: p.index, gen: p.gen, pid: p.pid, program: p.program, status: p.xstat, seconds: p.endTime - p.startTime };
   poolPut(k.procs, p);
   return collected;
 }

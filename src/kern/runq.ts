@@ -8,7 +8,7 @@
  */
 import { type Cpu, CpuRecord, RUNQ_BITMAP_WORDS } from "../sys/cpu.js";
 import { type Lwp, LwpRecord } from "../sys/lwp.js";
-import { LP_BOUND, LSRUN, RESCHED_IMMED, RESCHED_KPREEMPT, RESCHED_LAZY } from "../sys/param.js";
+import { ATTN_TICK, LP_BOUND, LSRUN, RESCHED_IMMED, RESCHED_KPREEMPT, RESCHED_LAZY } from "../sys/param.js";
 import { kassert } from "./panic.js";
 import { lwpEprio } from "./priority.js";
 import { cpuNeedResched } from "./resched.js";
@@ -111,9 +111,9 @@ export function runqList(ci: Cpu, pri: number): Lwp[] {
   return list;
 }
 
-/** Whether something is queued here (SCH-24). Unlocked. */
+/** Whether a CPU has something to do: its soft interrupt, which is the tick's, or what is queued (SCH-24). Unlocked. */
 export function curcpuRunnable(ci: Cpu): boolean {
-  return ci.count !== 0;
+  return (ci.attention & ATTN_TICK) !== 0 || ci.count !== 0;
 }
 
 /** Whether a thief may look at it: neither bound nor tied to the realm of its context. */

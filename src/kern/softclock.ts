@@ -109,18 +109,18 @@ export function softclock(ci: Cpu): void {
 
 /**
  * Cancels a callout, and waits for a handler in progress on another CPU; the interlock, 0 = none, is dropped only for
- * that (BLK-73). True if it had fired. May sleep.
+ * that. True if it had fired. What the handler schedules meanwhile is left pending (BLK-73). May sleep.
  */
 export function* calloutHalt(k: Kernel, c: number, interlock: number): Generator<void, boolean, void> {
-  let fired = calloutStop(k, c);
-  while (calloutRunsElsewhere(k, c)) {
-    if (interlock !== 0) interlockExit(k, interlock);
+  const fired = calloutStop(k, c);
+  if (!calloutRunsElsewhere(k, c)) return fired;
+  if (interlock !== 0) interlockExit(k, interlock);
+  do {
     const ci = k.cpus.view(k.w[c + CO_CPU]);
     spinEnter(k, ci.haltLock);
     if (ci.calloutRunning === c && ci !== cur.cpu) yield* cvWait(k, ci.haltCv, ci.haltLock);
     spinExit(k, ci.haltLock);
-    if (interlock !== 0) yield* interlockEnter(k, interlock);
-    fired = calloutStop(k, c) || fired;
-  }
+  } while (calloutRunsElsewhere(k, c));
+  if (interlock !== 0) yield* interlockEnter(k, interlock);
   return fired;
 }

@@ -5,10 +5,10 @@
  *                                        ---> IDL (kernel threads)
  *   STOP -----> RUN, SLEEP        SUSPENDED -> RUN
  *          `--> ONPROC (*)               `--> ONPROC (*)
- *   SLEEP ----> ONPROC (*)        IDL ------> RUN, SUSPENDED, STOP
- *          `--> RUN, STOP                `--> ONPROC (kernel threads), ZOMB (never started)
+ *   SLEEP ----> RUN, ONPROC (*)   IDL ------> RUN, SUSPENDED, STOP
+ *          `--> STOP (+)                 `--> ONPROC (kernel threads), ZOMB (never started)
  *
- *   (*) while it has not yet left its CPU: LP_RUNNING.
+ *   (*) while it has not yet left its CPU: LP_RUNNING.   (+) from an interruptible sleep: LW_SINTR.
  *
  * Every change needs the LWP's lock. Which lock that is depends on the state (LWP-17):
  *
@@ -19,6 +19,7 @@
  */
 import type { Lwp } from "../sys/lwp.js";
 import {
+  LP_RUNNING,
   LSIDL,
   LSONPROC,
   LSRUN,
@@ -27,6 +28,7 @@ import {
   LSSUSPENDED,
   LSZOMB,
   LW_IDLE,
+  LW_SINTR,
   LW_SYSTEM,
   STATE_NAMES,
 } from "../sys/param.js";
@@ -48,13 +50,30 @@ export const TRANSITIONS: readonly number[] = (() => {
   return t;
 })();
 
+/** Those of them that need nothing else to hold. */
+const ALWAYS: readonly number[] = (() => {
+  const t = [...TRANSITIONS];
+  t[LSONPROC] &= ~bit(LSIDL);
+  t[LSSLEEP] &= ~bit(LSONPROC, LSSTOP);
+  t[LSSTOP] &= ~bit(LSONPROC);
+  t[LSSUSPENDED] &= ~bit(LSONPROC);
+  t[LSIDL] &= ~bit(LSONPROC);
+  return t;
+})();
+
 /** Changes the state of a locked LWP. */
 export function setStat(l: Lwp, stat: number): void {
   const from = l.stat;
-  if ((TRANSITIONS[from] & (1 << stat)) === 0 || !lwpLocked(l)) refuse(l, from, stat);
-  if (stat === LSIDL && (l.flag & (LW_IDLE | LW_SYSTEM)) === 0) refuse(l, from, stat);
+  if (((ALWAYS[from] & (1 << stat)) === 0 && !permitted(l, from, stat)) || !lwpLocked(l)) refuse(l, from, stat);
   l.stat = stat;
   fire(l.k, PROBE_STATE, l.proc.pid, l.lid, from, stat, l.cpu.index - 1);
+}
+
+/** The conditions in LWP-15's table. */
+function permitted(l: Lwp, from: number, stat: number): boolean {
+  if ((TRANSITIONS[from] & (1 << stat)) === 0) return false;
+  if (from === LSIDL || stat === LSIDL) return (l.flag & (LW_IDLE | LW_SYSTEM)) !== 0;
+  return stat === LSSTOP ? (l.flag & LW_SINTR) !== 0 : (l.pflag & LP_RUNNING) !== 0;
 }
 
 /** Puts an idle thread on its CPU. It is bound there, and its state is read by nobody else, so no lock is needed. */

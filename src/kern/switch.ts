@@ -19,6 +19,7 @@ import {
   SPCF_SEENRR,
   SPCF_SHOULDYIELD,
 } from "../sys/param.js";
+import { LWPCTL_CPU_NONE, LWPCTL_CURCPU, LWPCTL_PCTR } from "../sys/shapes.js";
 import { AT_EXIT_AWAY, AT_SWITCH_UNLOCKED, delayPoint } from "./delay.js";
 import { lwpLock, lwpLocked } from "./lwplock.js";
 import { kassert } from "./panic.js";
@@ -36,7 +37,9 @@ const CTXSWTCH = LwpRecord.offset.ctxswtch;
 /** The LWP this CPU should run next, still queued; null = the idle thread (SCH-23). The queue is locked. */
 export function schedNextlwp(ci: Cpu): Lwp | null {
   if (ci.migrating !== null) return null;
-  const l = ci.count === 0 ? schedSteal(ci) : runqFirst(ci);
+  // A stolen one keeps the tick when it last ran (SCH-23).
+  if (ci.count === 0) return schedSteal(ci);
+  const l = runqFirst(ci);
   if (l !== null) l.rticks = ci.k.g.ticks;
   return l;
 }
@@ -108,11 +111,21 @@ export function miSwitch(l: Lwp): boolean {
   l.ncsw++;
   l.pflag &= ~LP_RUNNING;
   ci.nswitch++;
+  if ((l.lwpctl | next.lwpctl) !== 0) publishSwitch(l, next, ci);
   ci.curlwp = next;
   fire(k, PROBE_SWITCH, l.proc.pid, l.lid, l.stat, next.lid);
   spinExit(k, l.mutex);
   delayPoint(k, AT_SWITCH_UNLOCKED);
   return true;
+}
+
+/** Writes who left and who comes into the words they share with their programs (SCH-33). */
+function publishSwitch(l: Lwp | null, next: Lwp, ci: Cpu): void {
+  const { w } = ci;
+  if (l !== null && l.lwpctl !== 0) w[l.lwpctl + LWPCTL_CURCPU] = LWPCTL_CPU_NONE;
+  if (next.lwpctl === 0) return;
+  w[next.lwpctl + LWPCTL_CURCPU] = ci.index - 1;
+  w[next.lwpctl + LWPCTL_PCTR]++;
 }
 
 function chargeTime(l: Lwp, ci: Cpu, now: number): void {
@@ -133,6 +146,7 @@ export function lwpExitSwitchaway(l: Lwp): void {
   ci.onproc = next;
   spinExit(k, ci.mutex);
   ci.nswitch++;
+  if (next.lwpctl !== 0) publishSwitch(null, next, ci);
   fire(k, PROBE_SWITCH, l.proc.pid, l.lid, l.stat, next.lid);
   // From here the LWP's record may be freed at any moment: `curlwp` goes first, LP_RUNNING last.
   const flags = l.pflag & ~LP_RUNNING;

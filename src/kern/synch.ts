@@ -18,6 +18,7 @@ import {
 import { cvBroadcast } from "./condvar.js";
 import { AT_SETRUNNABLE_CHOSEN, delayPoint } from "./delay.js";
 import { lwpLocked, lwpSetlock, lwpUnlock } from "./lwplock.js";
+import { mutexOwner } from "./mutex.js";
 import { kassert, panic } from "./panic.js";
 import { schedTakecpu } from "./placement.js";
 import { lwpEprio } from "./priority.js";
@@ -94,6 +95,11 @@ export function lwpChangepri(l: Lwp, priority: number): void {
 /** The same for what is lent to it; -1 = nothing. */
 export function lwpLendpri(l: Lwp, priority: number): void {
   if (l.inheritedprio !== priority) requeue(l, () => (l.inheritedprio = priority));
+}
+
+/** Who holds what `l` sleeps on, if that is a kind of object that has an owner (BLK-2). */
+export function syncobjOwner(l: Lwp): Lwp | null {
+  return l.syncobj === SOBJ_MUTEX ? mutexOwner(l.k, l.wchan) : null;
 }
 
 function requeue(l: Lwp, change: () => void): void {

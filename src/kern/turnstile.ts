@@ -101,13 +101,19 @@ export function turnstileWaiters(ts: Turnstile, q: number): number {
   return q === TS_READER_Q ? ts.nreaders : ts.nwriters;
 }
 
-/** Wakes `count` LWPs from the head of a queue, and unlocks the chain (BLK-33). */
-export function turnstileWakeup(k: Kernel, ts: Turnstile, q: number, count: number): void {
+/** Wakes `count` LWPs from the head of a queue, or only `nl`, and unlocks the chain (BLK-33). */
+export function turnstileWakeup(
+  k: Kernel,
+  ts: Turnstile,
+  q: number,
+  count: number,
+  nl: Lwp | null = null,
+): void {
   const chain = tschain(k, ts.obj);
   kassert(k, spinOwned(k, chain), "turnstileWakeup: the chain is not locked");
   let active: Turnstile | null = ts;
-  for (let n = count; n > 0 && active !== null; n--) {
-    const l = sleepqFirst(k, queueOf(ts, q));
+  for (let n = nl === null ? count : 1; n > 0 && active !== null; n--) {
+    const l = nl ?? sleepqFirst(k, queueOf(ts, q));
     kassert(k, l !== null && l.ts === ts, "turnstileWakeup: nobody to wake");
     active = turnstileRemove(k, chain, ts, l, q);
   }

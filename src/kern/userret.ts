@@ -64,6 +64,11 @@ export function userret(l: Lwp): number {
   }
 }
 
+/** Whether the first return to user mode of a new LWP has anything to do but leave the kernel. */
+export function asksForUserret(l: Lwp): boolean {
+  return (l.flag & LW_USERRET) !== 0 || l.kpriority !== 0;
+}
+
 const AGAIN = 3;
 
 /** What this CPU has been asked for. */

@@ -66,6 +66,8 @@ export const cpuFields = {
   // --- time ---
   /** Hardclock ticks this CPU has handled. */
   tick: i32("!"),
+  /** Statclock ticks spent in user mode, the same if niced, in the kernel, in interrupts, idle. */
+  cpTime: area("!", 5),
   /** Seconds not idle. */
   busy: f64("!"),
   /** Context switches, LWPs started here, user returns. */
@@ -101,7 +103,7 @@ export const cpuFields = {
 
   // --- trace ---
   /** Records written so far. */
-  traceHead: i32("!"),
+  traceHead: f64("!"),
 } as const;
 
 class CpuView extends View {}

@@ -11,6 +11,7 @@
 import { type Cpu, CpuRecord } from "./cpu.js";
 import { type Globals, GlobalsRecord } from "./globals.js";
 import { type Context, type Lwp, LwpRecord } from "./lwp.js";
+import { type Mutexobj, MutexobjRecord } from "./mutexobj.js";
 import { HZ } from "./param.js";
 import type { Port } from "./port.js";
 import { type Proc, ProcRecord } from "./proc.js";
@@ -116,6 +117,8 @@ export interface KernelOptions {
   readonly mp: boolean;
   /** A context is left at the end of every operation, so that a simulated machine can choose (R12). */
   readonly stepwise?: boolean;
+  /** Shared memory, whatever `mp` says; as `mp` unless said. */
+  readonly shared?: boolean;
   /** There is no clock but the CPU itself, which reads the time at every 64th user return. */
   readonly selfClocked?: boolean;
 }
@@ -168,6 +171,7 @@ export class Kernel {
   readonly procs: Pool<Proc>;
   readonly lwps: Pool<Lwp>;
   readonly turnstiles: Pool<Turnstile>;
+  readonly mutexobjs: Pool<Mutexobj>;
 
   /** Addresses of tables. */
   readonly sleeptab: number;
@@ -193,7 +197,7 @@ export class Kernel {
     this.selfClocked = options.selfClocked ?? false;
     const at = new Layout();
     const globals = at.take(GlobalsRecord.words);
-    const headers = [0, 1, 2, 3, 4].map(() => at.take(POOL_HEADER_WORDS));
+    const headers = [0, 1, 2, 3, 4, 5].map(() => at.take(POOL_HEADER_WORDS));
     this.sleeptab = at.take(shape.SLEEPTAB_SIZE * shape.SLEEPTAB_BUCKET_WORDS);
     this.parktab = at.take(shape.SLEEPTAB_SIZE * shape.SLEEPTAB_BUCKET_WORDS);
     this.tstab = at.take(shape.TSTAB_SIZE * shape.TSTAB_BUCKET_WORDS);
@@ -210,11 +214,13 @@ export class Kernel {
     const procBase = at.take(ProcRecord.words * limits.procs);
     const lwpBase = at.take(LwpRecord.words * limits.lwps);
     const tsBase = at.take(TurnstileRecord.words * limits.lwps);
+    // Processes share them: there are never more than processes.
+    const mutexobjBase = at.take(MutexobjRecord.words * limits.procs);
     const threadBase = at.take(ThreadRecord.words * limits.threads);
     this.blockBase = at.take(BLOCK_WORDS * limits.blocks);
 
     const bytes = at.words * 4;
-    this.buffer = buffer ?? makeBuffer(bytes, options.mp);
+    this.buffer = buffer ?? makeBuffer(bytes, options.shared ?? options.mp);
     this.w = new Int32Array(this.buffer);
     this.d = new Float64Array(this.buffer);
     this.g = new GlobalsRecord.View(this, globals, 1);
@@ -223,6 +229,7 @@ export class Kernel {
     this.lwps = new Pool(this, LwpRecord, headers[2], lwpBase, limits.lwps);
     this.turnstiles = new Pool(this, TurnstileRecord, headers[3], tsBase, limits.lwps);
     this.threads = new Pool(this, ThreadRecord, headers[4], threadBase, limits.threads);
+    this.mutexobjs = new Pool(this, MutexobjRecord, headers[5], mutexobjBase, limits.procs);
   }
 
   /** Bytes of kernel memory. */
@@ -232,7 +239,7 @@ export class Kernel {
 
   /** Clears what was touched, so that the machine can be booted anew (simulated machines). */
   reset(scratchUsed: number): void {
-    for (const pool of [this.procs, this.lwps, this.turnstiles, this.threads]) {
+    for (const pool of [this.procs, this.lwps, this.turnstiles, this.threads, this.mutexobjs]) {
       this.w.fill(0, pool.base, pool.base + pool.highWater * pool.type.words);
     }
     for (let i = 1; i <= this.lwps.highWater; i++) {

@@ -2,7 +2,7 @@
  * `struct lwp`: one schedulable thread.
  *
  * Locks (LWP-4..8): a = proc_lock, p = p.lock, l = the LWP's own lock (`l.mutex` says which one that is at
- * the moment), s = run-queue lock, h = stripe of the lid table, ! = only the LWP itself,
+ * the moment), s = run-queue lock, h = stripe of the lid table, S = select cluster, ! = only the LWP itself,
  * ~ = stable, @ = atomic, r = the realm it belongs to.
  */
 import { area, defineRecord, type Face, f64, i32, ref, text, the, View } from "./record.js";
@@ -79,9 +79,9 @@ export const lwpFields = {
   /** Statclock ticks since last taken. */
   cpticks: i32("@"),
   pctcpu: i32("p"),
-  /** Context switches (low and high word) and how many of them were asked for by `preempt`. */
-  ncsw: i32("l"),
-  nivcsw: i32("l"),
+  /** Context switches, and how many of them were asked for by `preempt`: 64-bit counters, exact to 2^53 as doubles. */
+  ncsw: f64("l"),
+  nivcsw: f64("l"),
   /** Preemption is off while this is not 0; a request met meanwhile waits in dopreempt. */
   nopreempt: i32("!"),
   dopreempt: i32("s"),
@@ -101,6 +101,8 @@ export const lwpFields = {
   sleepq: i32("l"),
   sleepqNext: i32("l"),
   sleepqPrev: i32("l"),
+  /** Interlock of the condition variable it waits on. */
+  cvlock: i32("l"),
   /** Result of the sleep. */
   sleeperr: i32("!"),
   /** The turnstile it owns, or sleeps on. */
@@ -133,19 +135,64 @@ export const lwpFields = {
   sigpend: area("p", 2),
   sigmask: area("p", 2),
   sigstk: i32("p"),
+  /** First of the queued details of its pending signals. */
+  siginfo: i32("p"),
+  /** The mask to go back to at the next user return, and whether that is asked for. */
+  sigoldmask: area("p", 2),
+  sigrestore: i32("p"),
+  /** In sigwait: the set (two words), the signal taken, the links on the process's list of those who wait. */
+  sigwaitset: area("p", 2),
+  sigwaited: i32("p"),
+  sigwaiterNext: i32("p"),
+  sigwaiterPrev: i32("p"),
+  /** The set from which a signal was taken that is not yet delivered. */
+  sigpendset: i32("p"),
+  /** Its user-level context link. */
+  ctxlink: i32("p"),
+
+  // --- select: laid out, used by what select is built on ---
+  /** State of the wait; first descriptor record waited for; result. S = the cluster's lock. */
+  selflag: i32("S"),
+  selwait: i32("S"),
+  selret: i32("S"),
+  selrec: i32("!"),
+  selcluster: i32("!"),
+  selbits: i32("~"),
+  selni: i32("~"),
 
   // --- credentials, resources ---
   /** Real uid of the cached credentials; still read after the reference is gone (LWP-53). */
   uid: i32("!"),
   /** Whether it holds a reference on its process's descriptor table. */
   fd: i32("!"),
-  /** Its private pointer. */
+  /** Its private pointer; the emulation's; specificdata. */
   private: i32("!"),
+  emuldata: i32("!"),
+  specdataref: i32("!"),
+  /** A fast soft interrupt lent by this LWP: the LWP to switch to. */
+  switchto: ref("!", "lwp"),
+  /** Locks held, as the lock checker counts them: first of the list, shared, exclusive. */
+  ldLocks: i32("!"),
+  shlocks: i32("!"),
+  exlocks: i32("!"),
+  /** Traced context switches pending; system-call table in force; descriptor that an open has cloned. */
+  ktrcsw: i32("!"),
+  sysent: i32("!"),
+  dupfd: i32("!"),
+  /** Generation of the time counter it reads. */
+  tcgen: i32("!"),
+  /** The last preemption refused: where, for which lock, when. */
+  pfailaddr: i32("!"),
+  pfaillock: i32("!"),
+  pfailtime: f64("!"),
+  /** Data of a tracer. */
+  dtrace: i32("~"),
   /** Address of its lwpctl words; 0 = none. */
   lwpctl: i32("p"),
   lcpage: i32("p"),
-  /** Depth of the big kernel lock; there is none here, so always 0. */
+  /** Depth of the big kernel lock, and what it was before the last switch; there is none here, so always 0. */
   blcnt: i32("!"),
+  biglocks: i32("l"),
   /** Voluntary and involuntary switches of its rusage. */
   nvcswRu: i32("!"),
   nivcswRu: i32("!"),

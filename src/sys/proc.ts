@@ -6,7 +6,6 @@
 import { area, defineRecord, type Face, f64, i32, ref, spinlock, text, View } from "./record.js";
 import { CV_WORDS } from "./shapes.js";
 import { MAXCOMLEN } from "./param.js";
-import type { Kernel } from "./kernel.js";
 
 export const procFields = {
   pid: i32("~"),
@@ -70,22 +69,19 @@ export const procFields = {
   /** Seconds of run time of LWPs that are gone, their share of the CPU, their switches. */
   rtime: f64("p"),
   pctcpu: i32("p"),
-  nvcsw: i32("p"),
-  nivcsw: i32("p"),
+  nvcsw: f64("p"),
+  nivcsw: f64("p"),
   nice: i32("p"),
+  /** Machine time when its main began, and when its last LWP exited. */
+  startTime: f64("!"),
+  endTime: f64("p"),
   /** Which linked program its LWPs run; 0 = none. */
   program: i32("~"),
   /** Address of its lwpctl header; 0 = none. */
   lwpctl: i32("p"),
 } as const;
 
-class ProcView extends View {
-  /** Host side: the program, as this realm has instantiated it. */
-  program: unknown = null;
-  constructor(k: Kernel, at: number, index: number) {
-    super(k, at, index);
-  }
-}
+class ProcView extends View {}
 
 export interface Proc extends ProcView, Face<typeof procFields> {}
 declare module "./record.js" {

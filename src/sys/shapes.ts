@@ -68,6 +68,16 @@ export const TSTAB_BUCKET_WORDS = 4;
 /** Locks over the lid table; a bucket's lock is the one of its low bits. */
 export const LIDTAB_STRIPES = 64;
 
+// --- lwpctl: what an LWP shares with its program (LWP-88) ---
+/** Index of the CPU it runs on, or LWPCTL_CPU_*. */
+export const LWPCTL_CURCPU = 0;
+/** Counts how often it was switched in. */
+export const LWPCTL_PCTR = 1;
+export const LWPCTL_WORDS = 2;
+/** Switched out; exiting or gone. */
+export const LWPCTL_CPU_NONE = -1;
+export const LWPCTL_CPU_EXITED = -2;
+
 // --- trace rings ---
 /** id, cpu, lid, pid, time (two words), five words of arguments, padding. */
 export const TRACE_WORDS = 12;

@@ -1,18 +1,23 @@
 /** Checks of arguments that come from programs. What the original answers with EFAULT is a value of the wrong type here. */
-import { EFAULT, EINVAL } from "../sys/errno.js";
+import { EFAULT, ESRCH } from "../sys/errno.js";
 import { fail } from "./operation.js";
 
-/** A lid: any integer of 32 bits; absurd ones are simply not found (SYS-72). */
-export function lidArg(value: unknown, syscall: string, name = "lid"): number {
-  if (typeof value !== "number")
-    fail(EFAULT, syscall, undefined, `${name} must be a number, not ${typeof value}`);
-  return Number.isInteger(value) ? value | 0 : fail(EINVAL, syscall, undefined, `${name} must be an integer`);
+/** A lid: a 32-bit integer; any other number is simply not found (SYS-72), and never taken for another lid. */
+export function lidArg(value: unknown, syscall: string): number {
+  const lid = wordArg(value, syscall, "lid");
+  return lid === value ? lid : fail(ESRCH, syscall, value as number);
 }
 
-/** A hint: any 32-bit integer; left out, 0. */
+/** A hint: any number, of which the low 32 bits count; left out, 0. */
 export function hintArg(value: unknown, syscall: string): number {
-  if (value === undefined) return 0;
-  return lidArg(value, syscall, "hint");
+  return value === undefined ? 0 : wordArg(value, syscall, "hint");
+}
+
+/** A word: a number, cut to 32 bits. */
+export function wordArg(value: unknown, syscall: string, name: string): number {
+  if (typeof value !== "number")
+    fail(EFAULT, syscall, undefined, `${name} must be a number, not ${typeof value}`);
+  return value | 0;
 }
 
 /** An absolute time in seconds since 1970, or null. */

@@ -9,8 +9,10 @@ export {
   lwpDetach,
   lwpExit,
   lwpGetname,
+  lwpGetprivate,
   lwpSelf,
   lwpSetname,
+  lwpSetprivate,
   lwpSuspend,
   lwpWait,
   lwpWakeup,
@@ -18,5 +20,6 @@ export {
   schedYield,
   type ThreadFunction,
 } from "./lwp.js";
+export { SYSCALL_NUMBERS } from "./numbers.js";
 export type { Operation } from "./operation.js";
 export { lwpPark, lwpUnpark, lwpUnparkAll } from "./park.js";

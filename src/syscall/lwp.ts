@@ -44,7 +44,7 @@ import { type Departed, lwpWait1 } from "../kern/lwpwait.js";
 import { spinEnter, spinExit } from "../kern/spin.js";
 import { yieldCpu } from "../kern/switch.js";
 import { lwpUnsleep } from "../kern/synch.js";
-import { lidArg } from "./args.js";
+import { lidArg, wordArg } from "./args.js";
 import { caller, fail, leave, type Operation, operate, quick, returnStep } from "./operation.js";
 
 export { LWP_DETACHED, LWP_SUSPENDED };
@@ -92,6 +92,18 @@ export function* procExit(status: number): Generator<Token, never, undefined> {
 /** The caller's lid. Cannot fail. Source: _lwp_self(2). */
 export function lwpSelf(): Operation<number> {
   return quick("lwpSelf", (l) => l.lid);
+}
+
+/** The caller's private pointer: a word that means something to the program alone. Cannot fail. Source: _lwp_getprivate(2). */
+export function lwpGetprivate(): Operation<number> {
+  return quick("lwpGetprivate", (l) => l.private);
+}
+
+/** Sets the caller's private pointer: a number, cut to 32 bits. Error: EFAULT not a number. Source: _lwp_setprivate(2). */
+export function lwpSetprivate(value: number): Operation<void> {
+  return quick("lwpSetprivate", (l) => {
+    l.private = wordArg(value, "lwpSetprivate", "the private pointer");
+  });
 }
 
 /**
@@ -223,8 +235,8 @@ export function lwpDetach(lid: number): Operation<void> {
 /** Names an LWP, 0 = oneself: the first 15 characters. Errors: EFAULT not a string; ESRCH. Source: _lwp_setname(2). */
 export function lwpSetname(lid: number, name: string): Operation<void> {
   return quick("lwpSetname", (l) => {
+    if (typeof name !== "string") fail(EFAULT, "lwpSetname", lid, "the name must be a string");
     const id = lidArg(lid, "lwpSetname");
-    if (typeof name !== "string") fail(EFAULT, "lwpSetname", id, "the name must be a string");
     const t = findLocked(l, id === 0 ? l.lid : id, "lwpSetname");
     t.named = 1;
     t.name = name.slice(0, MAXCOMLEN - 1);
@@ -240,11 +252,11 @@ export function lwpSetname(lid: number, name: string): Operation<void> {
 export function lwpGetname(lid: number, len = MAXCOMLEN): Operation<string> {
   return quick("lwpGetname", (l) => {
     const id = lidArg(lid, "lwpGetname");
-    if (typeof len !== "number") fail(EFAULT, "lwpGetname", id, "the length must be a number");
     const t = findLocked(l, id === 0 ? l.lid : id, "lwpGetname");
     const name = t.named === 0 ? "" : t.name;
     spinExit(l.k, l.proc.lock);
-    if (name.length + 1 > len) fail(ENAMETOOLONG, "lwpGetname", id);
+    if (typeof len !== "number") fail(EFAULT, "lwpGetname", id, "the length must be a number");
+    if (!(name.length < len)) fail(ENAMETOOLONG, "lwpGetname", id);
     return name;
   });
 }

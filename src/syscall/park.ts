@@ -1,12 +1,12 @@
 /**
  * `_lwp_park`, `_lwp_unpark`, `_lwp_unpark_all` (SYS-23..29): what user-level locks are built on.
  */
-import { EFAULT, EINVAL } from "../sys/errno.js";
+import { EFAULT, EINVAL, KernelAssertion } from "../sys/errno.js";
 import { LWP_UNPARK_MAX } from "../sys/param.js";
 import type { Token } from "../context/generator.js";
 import { parkBlock, parkUnblock, unpark } from "../kern/park.js";
 import { BLOCK_SWITCHED } from "../kern/sleepq.js";
-import { hintArg, lidArg, type Timespec, timespecArg } from "./args.js";
+import { hintArg, lidArg, type Timespec, timespecArg, wordArg } from "./args.js";
 import { caller, fail, leave, type Operation, quick, returnStep } from "./operation.js";
 import { absoluteTicks } from "./time.js";
 
@@ -19,6 +19,8 @@ class ParkOperation implements Operation<void>, Iterator<Token, void, undefined>
   #state = CHECK;
   #ticks = 0;
   #error = 0;
+  /** What is wrong with an argument; thrown on the return to user mode, like all errors. */
+  #refused: unknown = undefined;
   readonly #ts: Timespec | null | undefined;
   readonly #unpark: number;
   readonly #hint: number | undefined;
@@ -50,6 +52,7 @@ class ParkOperation implements Operation<void>, Iterator<Token, void, undefined>
     }
     const step = returnStep(l);
     if (step !== null) return step;
+    if (this.#refused !== undefined) throw this.#refused;
     if (this.#error !== 0) fail(this.#error, "lwpPark", l.lid);
     return DONE;
   }
@@ -57,13 +60,22 @@ class ParkOperation implements Operation<void>, Iterator<Token, void, undefined>
   #block(): number {
     const l = caller("lwpPark");
     this.#state = RETURNING;
-    // Arguments first; they throw before anything has happened.
-    const ts = timespecArg(this.#ts, "lwpPark");
-    const hint = hintArg(this.#hint, "lwpPark");
-    if (this.#unpark !== 0) {
-      this.#error = unpark(l.proc, lidArg(this.#unpark, "lwpPark"), hintArg(this.#unparkHint, "lwpPark"));
-      if (this.#error !== 0) return NOT_BLOCKED;
+    let ts: Timespec | null;
+    let hint: number;
+    try {
+      // Arguments first, before anything has happened.
+      ts = timespecArg(this.#ts, "lwpPark");
+      hint = hintArg(this.#hint, "lwpPark");
+      if (this.#unpark !== 0) {
+        const unparkHint = hintArg(this.#unparkHint, "lwpPark");
+        this.#error = unpark(l.proc, lidArg(this.#unpark, "lwpPark"), unparkHint);
+      }
+    } catch (error) {
+      if (error instanceof KernelAssertion) throw error;
+      this.#refused = error;
+      return NOT_BLOCKED;
     }
+    if (this.#error !== 0) return NOT_BLOCKED;
     if (ts !== null) {
       const ticks = absoluteTicks(l.k, ts);
       if (ticks < 0) {
@@ -124,8 +136,10 @@ export function lwpUnparkAll(lids: readonly number[] | null, hint?: number): Ope
     if (lids === null) return LWP_UNPARK_MAX;
     if (!Array.isArray(lids)) fail(EFAULT, "lwpUnparkAll", undefined, "the targets must be an array of lids");
     if (lids.length === 0 || lids.length > LWP_UNPARK_MAX) fail(EINVAL, "lwpUnparkAll");
-    const ids = lids.map((lid) => lidArg(lid, "lwpUnparkAll"));
-    for (const lid of ids) unpark(l.proc, lid, hintArg(hint, "lwpUnparkAll"));
+    // The whole array is checked before anybody is woken; then unknown ids are skipped.
+    const word = hintArg(hint, "lwpUnparkAll");
+    for (const lid of lids) wordArg(lid, "lwpUnparkAll", "lid");
+    for (const lid of lids) if (lid === (lid | 0)) unpark(l.proc, lid, word);
     return 0;
   });
 }

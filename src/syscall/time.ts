@@ -11,7 +11,7 @@ export type TicksOrError = number;
 
 /**
  * Ticks until an absolute wall-clock time, at least 2; -ETIMEDOUT when it has passed, -EINVAL when the nanoseconds of the
- * difference are out of range. A past time wins over a malformed one (SYS-25).
+ * difference are out of range, or the seconds no number. A past time wins over a malformed one (SYS-25).
  */
 export function absoluteTicks(k: Kernel, ts: Timespec): TicksOrError {
   const now = wallclockAtTick(k);
@@ -21,16 +21,27 @@ export function absoluteTicks(k: Kernel, ts: Timespec): TicksOrError {
     sec--;
     nsec += NSEC;
   }
-  if (sec < 0 || (sec === 0 && nsec === 0)) return -ETIMEDOUT;
-  if (!(nsec >= 0 && nsec < NSEC)) return -EINVAL;
-  return relativeTicks(k, sec, nsec);
+  if (sec < 0 || (sec === 0 && nsec <= 0)) return -ETIMEDOUT;
+  return timerTicks(k, sec, nsec);
 }
 
-/** Relative time to ticks: cut to microseconds, at least a tick, rounded up, plus one. */
+/** Relative time of a timer or a wait: what is not 0 lasts at least a tick; -EINVAL if a field is out of range. */
+export function timerTicks(k: Kernel, sec: number, nsec: number): TicksOrError {
+  if (!(sec >= 0 && nsec >= 0 && nsec < NSEC)) return -EINVAL;
+  const tick = NSEC / k.hz;
+  return relativeTicks(k, sec, sec === 0 && nsec > 0 && nsec < tick ? tick : nsec);
+}
+
+/** Relative time to ticks: cut to microseconds, rounded up, plus one; 0 if nothing is left of it. */
 export function relativeTicks(k: Kernel, sec: number, nsec: number): number {
   const tick = 1e6 / k.hz;
-  const usec = Math.max(sec * 1e6 + Math.floor(nsec / 1000), tick);
-  return Math.min(Math.ceil(usec / tick) + 1, TICKS_MAX);
+  const usec = sec * 1e6 + Math.floor(nsec / 1000);
+  return usec <= 0 ? 0 : Math.min(Math.ceil(usec / tick) + 1, TICKS_MAX);
+}
+
+/** Milliseconds to ticks, cut: unlike the above it may end early (BLK-75). */
+export function millisToTicks(k: Kernel, ms: number): number {
+  return Math.floor((ms * k.hz) / 1000);
 }
 
 /** The wall clock at the resolution of ticks. */

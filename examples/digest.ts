@@ -1,0 +1,61 @@
+/**
+ * Digests of files, one thread a file, on all cores: `lwp run examples/digest.ts [FILES…]`. Without arguments it takes the
+ * sources of the project it stands in.
+ */
+import { createHash } from "node:crypto";
+import { readdirSync, readFileSync, statSync } from "node:fs";
+import { cpus } from "node:os";
+import { dirname, join, relative } from "node:path";
+import { fileURLToPath } from "node:url";
+import { threadId } from "node:worker_threads";
+import { Thread } from "lwp";
+
+interface Digest {
+  readonly file: string;
+  readonly bytes: number;
+  readonly sha256: string;
+  /** Which realm computed it; 0 is the booting one. */
+  readonly realm: number;
+}
+
+export function* main(args: string[]) {
+  const files = args.length > 0 ? args : projectFiles();
+  const threads: Thread<Digest>[] = [];
+  for (const file of files) threads.push(yield* Thread.spawn(digest, file));
+  const digests: Digest[] = [];
+  for (const thread of threads) digests.push(yield* thread.join());
+
+  const realms = [...new Set(digests.map((d) => d.realm))].sort((a, b) => a - b);
+  for (const d of digests) console.log(`${d.sha256}  CPU ${realms.indexOf(d.realm)}  ${d.file}`);
+  const bytes = digests.reduce((sum, d) => sum + d.bytes, 0);
+  console.log(
+    `${files.length} files, ${bytes} bytes, ${threads.length} threads, ${realms.length} of ${cpus().length} CPUs`,
+  );
+}
+
+function* digest(file: string) {
+  const data = readFileSync(file);
+  return {
+    file,
+    bytes: data.length,
+    sha256: createHash("sha256").update(data).digest("hex"),
+    realm: threadId,
+  };
+}
+
+/** The TypeScript and Markdown files of this project, sorted. */
+function projectFiles(): string[] {
+  const root = join(dirname(fileURLToPath(import.meta.url)), "..");
+  const skip = new Set(["node_modules", "dist", "build", ".git"]);
+  const found: string[] = [];
+  const visit = (dir: string) => {
+    for (const name of readdirSync(dir)) {
+      const path = join(dir, name);
+      if (skip.has(name)) continue;
+      if (statSync(path).isDirectory()) visit(path);
+      else if (/\.(ts|md)$/.test(name)) found.push(relative(process.cwd(), path));
+    }
+  };
+  visit(root);
+  return found.sort();
+}

@@ -1,0 +1,75 @@
+/**
+ * `lwp run`: boots a machine, runs one program on it, exits as it does.
+ *
+ * Exit status: the program's own; 2 it could not be started; 70 the machine stopped (a CPU died, or a kernel assertion
+ * failed); 128 + n it was ended by signal n, as an uncaught exception does (n = 6).
+ */
+import { writeSync } from "node:fs";
+import { LinkError } from "../machine/factory.js";
+import { linkProgram } from "../machine/link.js";
+import { boot, type CpuStats, type Exit, MachineError } from "../machine/machine.js";
+
+export const STATUS_NOT_STARTED = 2;
+export const STATUS_MACHINE_STOPPED = 70;
+
+export interface RunOptions {
+  readonly cpus?: number;
+  readonly stats?: boolean;
+  readonly json?: boolean;
+}
+
+/** Runs the program and ends the host process with its status. */
+export async function run(file: string, args: readonly string[], options: RunOptions): Promise<never> {
+  try {
+    const linked = await linkProgram(file);
+    const machine = await boot({ cpus: options.cpus, dedicated: true });
+    const bootMs = performance.now();
+    const p = await machine.execLinked(linked, args);
+    const exit = await p.exited;
+    const stats = machine.stats();
+    await machine.shutdown();
+    if (options.stats === true)
+      report({ bootMs, wallMs: exit.seconds * 1000, cpus: stats }, options.json === true);
+    return process.exit(statusOf(exit));
+  } catch (error) {
+    return process.exit(explain(error));
+  }
+}
+
+function statusOf(exit: Exit): number {
+  return exit.status ?? 128 + (exit.signal ?? 0);
+}
+
+/** One clear line, and the exit status that goes with it. */
+function explain(error: unknown): number {
+  if (error instanceof LinkError) {
+    writeSync(2, `lwp: ${error.message}\n`);
+    return STATUS_NOT_STARTED;
+  }
+  if (error instanceof MachineError) {
+    writeSync(2, `lwp: the machine stopped: ${error.message}\n`);
+    return STATUS_MACHINE_STOPPED;
+  }
+  writeSync(2, `lwp: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+  return STATUS_NOT_STARTED;
+}
+
+interface Stats {
+  readonly bootMs: number;
+  readonly wallMs: number;
+  readonly cpus: readonly CpuStats[];
+}
+
+function report(stats: Stats, json: boolean): void {
+  if (json) {
+    writeSync(2, `${JSON.stringify(stats)}\n`);
+    return;
+  }
+  const lines = [`booted in ${stats.bootMs.toFixed(0)} ms, ran ${stats.wallMs.toFixed(0)} ms`];
+  for (const c of stats.cpus) {
+    lines.push(
+      `CPU ${c.index}: ${c.lwps} threads, ${c.switches} switches, busy ${(c.busy * 1000).toFixed(0)} ms`,
+    );
+  }
+  writeSync(2, `${lines.join("\n")}\n`);
+}

@@ -1,0 +1,35 @@
+/**
+ * The clock of a machine with several CPUs: a realm of its own that takes no lock and never blocks.
+ *
+ * At each beat it writes the time, advances the tick (hz = 100) and raises attention words: the tick's for CPUs that run or
+ * have callouts, the slice's for CPUs whose event loop must turn.
+ */
+import { CpuRecord } from "../sys/cpu.js";
+import type { Kernel } from "../sys/kernel.js";
+import { ATTN_SLICE, ATTN_TICK } from "../sys/param.js";
+
+/** Milliseconds between two beats: a slice. */
+export const BEAT_MS = 2;
+
+const ATTENTION = CpuRecord.offset.attention;
+
+/** One beat. `embedded`: CPU 0's event loop has work of its own. */
+export function clockBeat(k: Kernel, embedded: boolean): void {
+  const { g, w } = k;
+  const now = k.port.now();
+  g.time = now;
+  g.heartbeat = (g.heartbeat + 1) | 0;
+  const ticks = Math.floor(now * k.hz) + 1;
+  const ticked = ticks !== g.ticks;
+  if (ticked) g.ticks = ticks;
+  for (let i = 1; i <= g.ncpu; i++) {
+    const ci = k.cpus.view(i);
+    const idle = ci.sleeping !== 0;
+    let bits = 0;
+    if (ticked && (!idle || ci.ncallouts !== 0)) bits |= ATTN_TICK;
+    if (!idle && (ci.hostwait !== 0 || (embedded && i === 1))) bits |= ATTN_SLICE;
+    if (bits === 0) continue;
+    Atomics.or(w, ci.at + ATTENTION, bits);
+    if (idle) k.port.notify(ci);
+  }
+}

@@ -1,0 +1,19 @@
+/**
+ * `lwp`: threads for JavaScript, on every core of the machine.
+ *
+ * Programs import `Thread` and `until`; who embeds a machine imports `boot`.
+ */
+export { LwpError } from "./sys/errno.js";
+export {
+  boot,
+  type BootOptions,
+  type CpuStats,
+  type Exit,
+  Machine,
+  MachineError,
+  type Process,
+} from "./machine/machine.js";
+export type { Operation } from "./syscall/operation.js";
+export { Thread, ThreadError } from "./thread/thread.js";
+export { until } from "./thread/until.js";
+export { schedYield } from "./syscall/lwp.js";

@@ -1,0 +1,55 @@
+/** A worker that is a CPU: attaches to the machine's memory and runs LWPs until it stops. */
+import { writeSync } from "node:fs";
+import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
+import { AttachedCpu } from "./attached.js";
+import type { CpuBoot, Letter } from "./letters.js";
+import { Realm } from "./realm.js";
+
+const boot = workerData as CpuBoot;
+
+/**
+ * Output of a worker goes through its parents' event loops, which a machine may keep busy or asleep for long: write it
+ * directly.
+ */
+function writeDirectly(stream: NodeJS.WriteStream, fd: number): void {
+  stream.write = ((chunk: string | Uint8Array, encoding?: unknown, done?: unknown): boolean => {
+    const bytes = typeof chunk === "string" ? Buffer.from(chunk, encoding as BufferEncoding) : chunk;
+    for (let at = 0; at < bytes.length; ) {
+      try {
+        at += writeSync(fd, bytes, at);
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== "EAGAIN") throw error;
+      }
+    }
+    const callback = typeof encoding === "function" ? encoding : done;
+    if (typeof callback === "function") queueMicrotask(callback as () => void);
+    return true;
+  }) as typeof stream.write;
+}
+
+writeDirectly(process.stdout, 1);
+writeDirectly(process.stderr, 2);
+
+const realm = new Realm(boot.limits, { mp: true }, boot.buffer, (news) => boot.port.postMessage(news));
+const cpu = new AttachedCpu(realm.k.cpus.view(boot.index));
+// Letters are read when the CPU looks for them, never by an event: it may be blocked in between.
+const nextLetter = (): Letter | null => {
+  if (!cpu.hasMail()) return null;
+  return (receiveMessageOnPort(boot.port)?.message as Letter | undefined) ?? null;
+};
+// A pending Atomics.waitAsync keeps nothing alive.
+const alive = setInterval(() => {}, 1 << 30);
+parentPort?.postMessage("online");
+await realm.runCpu(
+  realm.k.cpus.view(boot.index),
+  { embedded: () => false, idleSpins: boot.idleSpins, turn },
+  nextLetter,
+);
+clearInterval(alive);
+boot.port.close();
+// Timers and handles that the program left do not keep a halted CPU alive.
+process.exit(0);
+
+function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}

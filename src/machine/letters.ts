@@ -1,0 +1,60 @@
+/** What the booting realm and the CPUs write to each other beside kernel memory: programs, and news of processes. */
+import type { MessagePort } from "node:worker_threads";
+import type { Limits } from "../sys/kernel.js";
+import type { LinkedProgram } from "./factory.js";
+
+/** To a CPU. It is told by `ci.mail` and its attention word, and reads at its next turn. */
+export type Letter =
+  | { readonly kind: "load"; readonly program: number; readonly linked: LinkedProgram }
+  | { readonly kind: "unload"; readonly program: number }
+  /** To CPU 0 only: start a process of a loaded program. */
+  | {
+      readonly kind: "exec";
+      readonly id: number;
+      readonly program: number;
+      readonly entry: number;
+      readonly args: readonly string[];
+      readonly comm: string;
+    };
+
+/** From a CPU. */
+export type News =
+  | { readonly kind: "loaded"; readonly cpu: number; readonly program: number; readonly error: string | null }
+  /** Answer to "exec": pid 0 = EAGAIN. */
+  | { readonly kind: "spawned"; readonly id: number; readonly pid: number }
+  | {
+      readonly kind: "exited";
+      readonly pid: number;
+      readonly program: number;
+      readonly status: number;
+      /** From the first instruction of its main to its last exit. */
+      readonly seconds: number;
+    };
+
+/** What a worker needs to join the machine. */
+export interface WorkerBoot {
+  readonly buffer: SharedArrayBuffer;
+  readonly limits: Limits;
+  readonly cpus: number;
+  readonly idleSpins: number;
+  readonly embedded: boolean;
+}
+
+export interface ClockBoot extends WorkerBoot {
+  /** Whether the booting realm is no CPU: then CPU 0 is a worker too. */
+  readonly client: boolean;
+  /** One port a worker CPU, first to last. */
+  readonly ports: readonly MessagePort[];
+}
+
+export interface CpuBoot extends WorkerBoot {
+  /** Index of the CPU, from 1. */
+  readonly index: number;
+  readonly port: MessagePort;
+}
+
+/** From the clock to the booting realm. */
+export type ClockNews =
+  | { readonly kind: "online" }
+  | { readonly kind: "stopped" }
+  | { readonly kind: "dead"; readonly message: string };

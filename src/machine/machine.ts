@@ -1,0 +1,366 @@
+/**
+ * A machine: boot, exec, shut down.
+ *
+ * The booting realm is CPU 0, unless it asks to be a client; a clock worker starts the others. With one CPU there are no
+ * workers: the CPU is its own clock.
+ */
+import { availableParallelism } from "node:os";
+import { basename } from "node:path";
+import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
+import { cur } from "../sys/current.js";
+import { errorText, EAGAIN } from "../sys/errno.js";
+import { DEFAULT_LIMITS, type Kernel, type Limits } from "../sys/kernel.js";
+import { ATTN_HALT, CTX_CLOSURE } from "../sys/param.js";
+import type { Body } from "../context/generator.js";
+import { asCpu, retireBooter } from "../cpu/dispatcher.js";
+import { Lockstep } from "../cpu/lockstep.js";
+import { endIdleWait } from "../cpu/loop.js";
+import { kernelBoot } from "../kern/init.js";
+import { procSpawn } from "../kern/proc.js";
+import { AttachedCpu, attend, ringCpu } from "./attached.js";
+import { LinkError, type LinkedProgram } from "./factory.js";
+import type { ClockBoot, ClockNews, Letter, News } from "./letters.js";
+import { Realm } from "./realm.js";
+
+export interface BootOptions {
+  /** CPUs, 1..32; as many as the machine has cores unless said. */
+  readonly cpus?: number;
+  readonly limits?: Partial<Limits>;
+  /**
+   * The calling realm has nothing to do but run the machine's processes: CPU 0 may block its event loop while there are
+   * some and none of their threads awaits the host. Otherwise it never blocks, and turns the loop once a slice.
+   */
+  readonly dedicated?: boolean;
+  /** The caller is no CPU: all of them are workers. */
+  readonly client?: boolean;
+}
+
+/** The machine stopped: a CPU died, or a kernel assertion failed. */
+export class MachineError extends Error {
+  readonly code = "EMACHINE";
+  constructor(message: string) {
+    super(message);
+    this.name = "MachineError";
+  }
+}
+
+/** What became of a process. */
+export interface Exit {
+  readonly pid: number;
+  /** Exit status 0..255, or null if a signal (an uncaught exception counts as one) ended it. */
+  readonly status: number | null;
+  readonly signal: number | null;
+  /** Wall-clock seconds from its main's first instruction to its last exit. */
+  readonly seconds: number;
+}
+
+/** A process of a machine. */
+export interface Process {
+  readonly pid: number;
+  /** Resolves when it has ended; rejects with MachineError if the machine stops first. */
+  readonly exited: Promise<Exit>;
+}
+
+/** One line of `stats`. */
+export interface CpuStats {
+  readonly index: number;
+  /** LWPs that first ran here. */
+  readonly lwps: number;
+  readonly switches: number;
+  /** Seconds not idle. */
+  readonly busy: number;
+}
+
+interface Waiter<T> {
+  resolve(value: T): void;
+  reject(error: Error): void;
+}
+
+interface Loading extends Waiter<void> {
+  left: number;
+  errors: string[];
+}
+
+type Living = Waiter<Exit>;
+
+/** Boots a machine. */
+export async function boot(options: BootOptions = {}): Promise<Machine> {
+  const machine = new Machine(options);
+  await machine.ready;
+  return machine;
+}
+
+export class Machine {
+  readonly cpus: number;
+  readonly ready: Promise<void>;
+  readonly #realm: Realm;
+  readonly #client: boolean;
+  readonly #ports: MessagePort[] = [];
+  /** Letters to CPU 0 where that is this realm. */
+  readonly #ownLetters: Letter[] = [];
+  readonly #loading = new Map<number, Loading>();
+  readonly #spawning = new Map<number, Waiter<number>>();
+  readonly #living = new Map<number, Living>();
+  /** Exits that came before anybody asked for them. */
+  readonly #early = new Map<number, Exit>();
+  #clockStopped: Promise<void> = Promise.resolve();
+  #ownCpu: Promise<void> = Promise.resolve();
+  #next = 1;
+  #dead: MachineError | null = null;
+  readonly #alive: NodeJS.Timeout;
+
+  constructor(options: BootOptions) {
+    const cores = availableParallelism();
+    this.#client = options.client ?? false;
+    this.cpus = options.cpus ?? cores;
+    if (!Number.isInteger(this.cpus) || this.cpus < 1 || this.cpus > 32) {
+      throw new RangeError(`a machine has 1 to 32 CPUs, not ${String(options.cpus)}`);
+    }
+    const limits: Limits = { ...DEFAULT_LIMITS, ...options.limits, cpus: this.cpus };
+    const mp = this.cpus > 1 || this.#client;
+    this.#realm = new Realm(limits, { mp, selfClocked: !mp, shared: true }, undefined, (news) =>
+      this.#hear(news),
+    );
+    this.#bootKernel();
+    // A pending Atomics.waitAsync keeps nothing alive.
+    this.#alive = setInterval(() => {}, 1 << 30);
+    const idleSpins = this.cpus <= cores ? 2000 : 0;
+    const dedicated = options.dedicated ?? false;
+    this.ready = mp ? this.#startClock(limits, idleSpins, !dedicated) : Promise.resolve();
+    if (!this.#client) this.#ownCpu = this.#runCpu0(idleSpins, dedicated);
+  }
+
+  /** The kernel, for those who look inside. */
+  get kernel(): Kernel {
+    return this.#realm.k;
+  }
+
+  #bootKernel(): void {
+    const { k } = this.#realm;
+    const saved = { ...cur };
+    cur.kicks = 0;
+    kernelBoot(k, { cpus: this.cpus, realmOf: (index) => index });
+    retireBooter(k);
+    Object.assign(cur, saved);
+  }
+
+  #startClock(limits: Limits, idleSpins: number, embedded: boolean): Promise<void> {
+    const remote: MessagePort[] = [];
+    for (let i = this.#client ? 1 : 2; i <= this.cpus; i++) {
+      const { port1, port2 } = new MessageChannel();
+      port1.on("message", (news: News) => this.#hear(news));
+      port1.unref();
+      this.#ports.push(port1);
+      remote.push(port2);
+    }
+    const data: ClockBoot = {
+      buffer: this.kernel.buffer as SharedArrayBuffer,
+      limits,
+      cpus: this.cpus,
+      idleSpins,
+      embedded,
+      client: this.#client,
+      ports: remote,
+    };
+    const clock = new Worker(new URL("clock-worker.js", import.meta.url), {
+      workerData: data,
+      transferList: remote,
+      name: "lwp clock",
+      execArgv: process.execArgv,
+    });
+    return new Promise((resolve, reject) => {
+      this.#clockStopped = new Promise((stopped) => clock.on("exit", () => stopped()));
+      clock.on("error", reject);
+      clock.on("message", (news: ClockNews) => {
+        if (news.kind === "online") resolve();
+        else if (news.kind === "dead") this.#die(news.message);
+      });
+    });
+  }
+
+  async #runCpu0(idleSpins: number, dedicated: boolean): Promise<void> {
+    await this.ready;
+    const ci = this.kernel.cpus.view(1);
+    const mail = new AttachedCpu(ci);
+    const letters = (): Letter | null => (mail.hasMail() ? (this.#ownLetters.shift() ?? null) : null);
+    const busy = () => this.#living.size === 0 || this.#loading.size > 0 || this.#spawning.size > 0;
+    const embedded = () => !dedicated || busy();
+    await this.#realm.runCpu(ci, { embedded, idleSpins, turn }, letters);
+    if (this.kernel.g.dead !== 0) this.#die(this.kernel.g.deadText);
+  }
+
+  // --- letters and news --------------------------------------------------------------------------
+
+  #post(cpu: number, letter: Letter): void {
+    const ports = this.#client ? cpu : cpu - 1;
+    if (ports < 0) this.#ownLetters.push(letter);
+    else this.#ports[ports].postMessage(letter);
+    const ci = this.kernel.cpus.view(cpu + 1);
+    ringCpu(ci);
+    if (ports < 0) endIdleWait(ci);
+  }
+
+  #hear(news: News): void {
+    switch (news.kind) {
+      case "loaded": {
+        const loading = this.#loading.get(news.program);
+        if (loading === undefined) return;
+        if (news.error !== null) loading.errors.push(news.error);
+        if (--loading.left > 0) return;
+        this.#loading.delete(news.program);
+        if (loading.errors.length === 0) loading.resolve();
+        else loading.reject(new LinkError("ENOEXEC", loading.errors[0]));
+        return;
+      }
+      case "spawned":
+        this.#spawning.get(news.id)?.resolve(news.pid);
+        this.#spawning.delete(news.id);
+        return;
+      case "exited":
+        this.#exited(news);
+    }
+  }
+
+  #exited(news: Extract<News, { kind: "exited" }>): void {
+    const signal = news.status & 0x7f;
+    const exit: Exit = {
+      pid: news.pid,
+      status: signal === 0 ? news.status >> 8 : null,
+      signal: signal === 0 ? null : signal,
+      seconds: news.seconds,
+    };
+    if (news.program !== 0) this.#unload(news.program);
+    const living = this.#living.get(news.pid);
+    this.#living.delete(news.pid);
+    if (living === undefined) this.#early.set(news.pid, exit);
+    else living.resolve(exit);
+  }
+
+  #unload(program: number): void {
+    for (let cpu = 0; cpu < this.cpus; cpu++) this.#post(cpu, { kind: "unload", program });
+  }
+
+  // --- programs ----------------------------------------------------------------------------------
+
+  /**
+   * Links a program, loads it on every CPU, and starts it. Resolves when it has been started.
+   *
+   * Rejects with LinkError: ENOENT there is no such file; ENOEXEC it does not parse, has no `main`, or fails to load. With
+   * an error of code EAGAIN when a table is full.
+   */
+  async exec(file: string | URL, args: readonly string[] = []): Promise<Process> {
+    const { linkProgram } = await import("./link.js");
+    return this.execLinked(await linkProgram(file), args);
+  }
+
+  /** The same for a program that is linked already. */
+  async execLinked(linked: LinkedProgram, args: readonly string[] = []): Promise<Process> {
+    this.#check();
+    const program = this.#next++;
+    await new Promise<void>((resolve, reject) => {
+      this.#loading.set(program, { left: this.cpus, errors: [], resolve, reject });
+      for (let cpu = 0; cpu < this.cpus; cpu++) this.#post(cpu, { kind: "load", program, linked });
+    }).catch((error: unknown) => {
+      this.#unload(program);
+      throw error;
+    });
+    this.#check();
+    const entry = linked.entries.findIndex((e) => e.id === linked.main);
+    const comm = basename(linked.file);
+    const id = this.#next++;
+    const pid = await new Promise<number>((resolve, reject) => {
+      this.#spawning.set(id, { resolve, reject });
+      this.#post(0, { kind: "exec", id, program, entry, args: [...args], comm });
+    });
+    if (pid === 0) throw Object.assign(new Error(`exec: ${errorText(EAGAIN)}`), { code: "EAGAIN" });
+    return this.#process(pid);
+  }
+
+  /** Starts a process of this realm that runs a closure: its threads stay on CPU 0 unless they are portable. */
+  spawn(main: () => Body, comm = "main"): Process {
+    this.#check();
+    if (this.#client) throw new Error("a client machine has no CPU in this realm to run a closure on");
+    const ci = this.kernel.cpus.view(1);
+    const p = asCpu(ci, () =>
+      procSpawn(this.kernel, { comm, uid: 1000 }, { kind: CTX_CLOSURE, closure: main, realm: 1 }),
+    );
+    endIdleWait(ci);
+    if (p === null) throw Object.assign(new Error(`spawn: ${errorText(EAGAIN)}`), { code: "EAGAIN" });
+    return this.#process(p.pid);
+  }
+
+  #process(pid: number): Process {
+    const early = this.#early.get(pid);
+    this.#early.delete(pid);
+    const exited =
+      early !== undefined
+        ? Promise.resolve(early)
+        : new Promise<Exit>((resolve, reject) => {
+            this.#living.set(pid, { resolve, reject });
+          });
+    exited.catch(() => {});
+    return { pid, exited };
+  }
+
+  // --- looking, stopping -------------------------------------------------------------------------
+
+  /** What each CPU has done. */
+  stats(): CpuStats[] {
+    const list: CpuStats[] = [];
+    for (let i = 1; i <= this.cpus; i++) {
+      const ci = this.kernel.cpus.view(i);
+      list.push({ index: i - 1, lwps: ci.nlwps, switches: ci.nswitch, busy: ci.busy });
+    }
+    return list;
+  }
+
+  /** Wake-ups that only a time-out found, over all CPUs: 0 on a sound machine. */
+  get lostWakeups(): number {
+    let n = 0;
+    for (let i = 1; i <= this.cpus; i++) n += this.kernel.cpus.view(i).lostWakeups;
+    return n;
+  }
+
+  /** A controller of the machine's delay points; only for client machines. */
+  lockstep(): Lockstep {
+    if (!this.#client) throw new Error("lockstep needs a client machine: the controller must not be a CPU");
+    return new Lockstep(this.kernel);
+  }
+
+  #check(): void {
+    if (this.#dead !== null) throw this.#dead;
+    if (this.kernel.g.halted !== 0) throw new MachineError("the machine has been shut down");
+  }
+
+  /** Rejects everything that waits for a dead machine. */
+  #die(message: string): void {
+    if (this.#dead !== null) return;
+    this.#dead = new MachineError(message);
+    for (const waiter of [...this.#loading.values(), ...this.#spawning.values(), ...this.#living.values()]) {
+      waiter.reject(this.#dead);
+    }
+    clearInterval(this.#alive);
+  }
+
+  /** Stops all CPUs, wherever their LWPs stand, and waits until they have. */
+  async shutdown(): Promise<void> {
+    const { g } = this.kernel;
+    clearInterval(this.#alive);
+    g.halted = 1;
+    for (let i = 1; i <= this.cpus; i++) attend(this.kernel.cpus.view(i), ATTN_HALT);
+    endIdleWait(this.kernel.cpus.view(1));
+    await this.ready;
+    await this.#ownCpu;
+    await this.#clockStopped;
+    for (const waiter of this.#living.values()) waiter.reject(new MachineError("the machine was shut down"));
+    for (const port of this.#ports) port.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.shutdown();
+  }
+}
+
+function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}

@@ -1,0 +1,208 @@
+/**
+ * One realm of a machine: its kernel, its CPU, and the programs it has loaded.
+ *
+ * The same for the booting realm and for workers; only who carries letters and news differs.
+ */
+import { writeSync } from "node:fs";
+import { deserialize, serialize } from "node:v8";
+import { cur } from "../sys/current.js";
+import type { Cpu } from "../sys/cpu.js";
+import { KernelAssertion } from "../sys/errno.js";
+import { Kernel, type KernelOptions, type Limits } from "../sys/kernel.js";
+import { CTX_ENTRY } from "../sys/param.js";
+import type { Body } from "../context/generator.js";
+import { attachContexts } from "../context/index.js";
+import type { StepFunction } from "../context/step.js";
+import { asCpu } from "../cpu/dispatcher.js";
+import { HostPort } from "../cpu/hostport.js";
+import { cpuLoop, type LoopOptions } from "../cpu/loop.js";
+import { dump } from "../kern/dump.js";
+import { kernelAttach } from "../kern/init.js";
+import { panic } from "../kern/panic.js";
+import { poolPut } from "../kern/pool.js";
+import { procReap, procSpawn } from "../kern/proc.js";
+import { setThreadHost, type ThreadHost, type ThreadMain } from "../thread/host.js";
+import { mainRecord, startEntry, threadEnding } from "../thread/thread.js";
+import {
+  compileFactory,
+  type Factory,
+  type Instance,
+  instantiate,
+  isMachineModule,
+  mapStack,
+} from "./factory.js";
+import type { Letter, News } from "./letters.js";
+
+/** A program in this realm. */
+interface Program {
+  readonly instance: Instance;
+  /** Entries by number: their order in the linked program. */
+  readonly entries: readonly ThreadMain[];
+  readonly numbers: ReadonlyMap<ThreadMain, number>;
+}
+
+/** Modules of the machine's own copy that a program may import. */
+const MODULES: Readonly<Record<string, string>> = {
+  lwp: "../index.js",
+  "lwp/kernel": "../kernel.js",
+  "lwp/syscall": "../syscall/index.js",
+};
+
+export class Realm {
+  readonly k: Kernel;
+  /** Where news go. */
+  readonly #tell: (news: News) => void;
+  readonly #programs = new Map<number, Program>();
+  readonly #factories = new Map<string, Factory>();
+  readonly #steps: StepFunction[] = [];
+  ci: Cpu | null = null;
+
+  constructor(
+    limits: Limits,
+    options: KernelOptions,
+    buffer: SharedArrayBuffer | undefined,
+    tell: (news: News) => void,
+  ) {
+    this.#tell = tell;
+    this.k = new Kernel(limits, options, buffer);
+    this.k.port = new HostPort(this.k, (message) => writeDump(this.k, message));
+    kernelAttach(this.k);
+    setThreadHost(this.k, this.#threadHost());
+    attachContexts(this.k, {
+      steps: this.#steps,
+      ending: threadEnding,
+      startEntry: (l): Body => startEntry(l),
+    });
+  }
+
+  #threadHost(): ThreadHost {
+    const program = (id: number): Program => {
+      const found = this.#programs.get(id);
+      if (found === undefined) throw new Error(`program ${id} is not loaded here`);
+      return found;
+    };
+    return {
+      codec: { encode: serialize, decode: deserialize },
+      entryOf: (id, f) => this.#programs.get(id)?.numbers.get(f) ?? -1,
+      entryAt: (id, entry) => program(id).entries[entry],
+      fatal: reportFatal,
+      locals: new Map(),
+    };
+  }
+
+  /** Runs the CPU until the machine stops. A failure of the kernel's own code stops the machine. */
+  async runCpu(ci: Cpu, options: Omit<LoopOptions, "errands">, letters: () => Letter | null): Promise<void> {
+    this.ci = ci;
+    try {
+      await cpuLoop(ci, { ...options, errands: () => this.#errands(letters) });
+    } catch (error) {
+      if (!(error instanceof KernelAssertion)) this.#panicFrom(ci, error);
+    }
+  }
+
+  #panicFrom(ci: Cpu, error: unknown): void {
+    try {
+      asCpu(ci, () =>
+        panic(this.k, `CPU ${ci.index - 1}: ${error instanceof Error ? error.stack : String(error)}`),
+      );
+    } catch {
+      // The panic itself: the machine is dead now, which is all there is to do.
+    }
+  }
+
+  // --- errands: letters, dead processes ----------------------------------------------------------
+
+  #errands(letters: () => Letter | null): boolean | Promise<boolean> {
+    const reaped = this.ci?.index === 1 && this.#reap();
+    const letter = letters();
+    return letter === null ? reaped : this.#handleAll(letter, letters);
+  }
+
+  async #handleAll(first: Letter, letters: () => Letter | null): Promise<boolean> {
+    for (let letter: Letter | null = first; letter !== null; letter = letters()) await this.handle(letter);
+    return true;
+  }
+
+  /** Collects dead processes, as init would. */
+  #reap(): boolean {
+    if (this.k.g.zombies === 0) return false;
+    const ci = this.ci as Cpu;
+    for (let c = asCpu(ci, () => procReap(this.k)); c !== null; c = asCpu(ci, () => procReap(this.k))) {
+      this.#tell({ kind: "exited", pid: c.pid, program: c.program, status: c.status, seconds: c.seconds });
+    }
+    return true;
+  }
+
+  /** Does what a letter says. */
+  async handle(letter: Letter): Promise<void> {
+    if (letter.kind === "load") {
+      const error = await this.#load(letter);
+      this.#tell({ kind: "loaded", cpu: (this.ci?.index ?? 1) - 1, program: letter.program, error });
+    } else if (letter.kind === "unload") {
+      this.#programs.delete(letter.program);
+    } else {
+      this.#tell({ kind: "spawned", id: letter.id, pid: this.#spawn(letter) });
+    }
+  }
+
+  async #load({ program, linked }: Extract<Letter, { kind: "load" }>): Promise<string | null> {
+    try {
+      let factory = this.#factories.get(linked.code);
+      if (factory === undefined) {
+        factory = compileFactory(linked);
+        this.#factories.clear();
+        this.#factories.set(linked.code, factory);
+      }
+      const modules = new Map<string, object>();
+      for (const spec of linked.imports)
+        if (isMachineModule(spec)) modules.set(spec, await machineModule(spec));
+      const instance = await instantiate(factory, { import: (spec) => modules.get(spec) });
+      const entries = linked.entries.map(({ id }) => instance.entries.get(id) as ThreadMain);
+      this.#programs.set(program, { instance, entries, numbers: new Map(entries.map((f, n) => [f, n])) });
+      const steps = instance.exports["steps"];
+      if (Array.isArray(steps)) this.#steps.splice(0, this.#steps.length, ...(steps as StepFunction[]));
+      return null;
+    } catch (error) {
+      return error instanceof Error
+        ? mapStack(error.name === "LinkError" ? error.message : String(error.stack))
+        : String(error);
+    }
+  }
+
+  #spawn(letter: Extract<Letter, { kind: "exec" }>): number {
+    const { k } = this;
+    return asCpu(this.ci as Cpu, () => {
+      const t = mainRecord(k, letter.args.length === 0 ? [[]] : [letter.args]);
+      if (t === null) return 0;
+      const start = { kind: CTX_ENTRY, entry: letter.entry, arg: t.index };
+      const p = procSpawn(k, { comm: letter.comm, uid: DEFAULT_UID, program: letter.program }, start);
+      if (p === null) {
+        poolPut(k.threads, t);
+        return 0;
+      }
+      return p.pid;
+    });
+  }
+}
+
+/** Programs run as an ordinary user: the limits apply. */
+const DEFAULT_UID = 1000;
+
+/** Upper floors are named by address: nothing imports upwards (R8). */
+async function machineModule(spec: string): Promise<object> {
+  const path = MODULES[spec];
+  if (path === undefined) throw new Error(`there is no module ${spec}`);
+  return (await import(new URL(path, import.meta.url).href)) as object;
+}
+
+/** An exception that ends a process: told at once, whatever the event loops do. */
+function reportFatal(pid: number, lid: number, error: unknown): void {
+  const text = error instanceof Error ? mapStack(error.stack ?? error.message) : String(error);
+  writeSync(2, `process ${pid}: thread ${lid} ended it with an exception:\n${text}\n`);
+}
+
+/** The dump of a dead machine, synchronously and without a lock. */
+export function writeDump(k: Kernel, message: string): void {
+  const where = cur.cpu === null ? "" : ` (seen by CPU ${cur.cpu.index - 1})`;
+  writeSync(2, `lwp: the machine stopped${where}: ${message}\n${dump(k).join("\n")}\n`);
+}

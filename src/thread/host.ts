@@ -1,0 +1,34 @@
+/**
+ * What the thread library needs of its realm: the program's entries, a codec, values that stay here.
+ *
+ * One per kernel and realm; the machine sets it up.
+ */
+import type { Kernel } from "../sys/kernel.js";
+import type { Codec } from "./passing.js";
+
+/** A generator function that threads start with. */
+export type ThreadMain = (...args: never[]) => Iterator<unknown, unknown, undefined>;
+
+export interface ThreadHost {
+  readonly codec: Codec;
+  /** Number of a portable entry of a program, or -1 for a closure. */
+  entryOf(program: number, f: ThreadMain): number;
+  /** The entry with that number. */
+  entryAt(program: number, entry: number): ThreadMain;
+  /** An exception that ends a process. */
+  fatal(pid: number, lid: number, error: unknown): void;
+  /** Values of threads that stay in this realm, by thread index. */
+  readonly locals: Map<number, unknown>;
+}
+
+const hosts = new WeakMap<Kernel, ThreadHost>();
+
+export function setThreadHost(k: Kernel, host: ThreadHost): void {
+  hosts.set(k, host);
+}
+
+export function threadHost(k: Kernel): ThreadHost {
+  const host = hosts.get(k);
+  if (host === undefined) throw new Error("no thread library is attached to this kernel");
+  return host;
+}

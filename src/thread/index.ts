@@ -1,0 +1,3 @@
+/** The thread library. */
+export { Thread, ThreadError } from "./thread.js";
+export { until } from "./until.js";

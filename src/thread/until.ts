@@ -1,0 +1,80 @@
+/**
+ * Awaiting the host: `yield* until(promise)`.
+ */
+import { ENOTSUP } from "../sys/errno.js";
+import type { Lwp } from "../sys/lwp.js";
+import type { Cpu } from "../sys/cpu.js";
+import type { Token } from "../context/generator.js";
+import { asCpu } from "../cpu/dispatcher.js";
+import { endIdleWait } from "../cpu/loop.js";
+import { hostBlock, hostWakeup, hostwaitAdd } from "../kern/hostwait.js";
+import { BLOCK_SWITCHED, sleepqUnblock } from "../kern/sleepq.js";
+import { RET_USER, userret } from "../kern/userret.js";
+import { caller, fail, type Operation, returnToUser } from "../syscall/operation.js";
+
+/** Where a promise stands. */
+interface Settlement<T> {
+  done: boolean;
+  failed: boolean;
+  value: T | undefined;
+  error: unknown;
+}
+
+/**
+ * Waits for a promise, on whatever CPU the thread runs, and returns its value or throws its reason. May sleep. Others of
+ * the CPU run meanwhile, and its event loop keeps turning.
+ *
+ * Errors: ENOTSUP on a simulated machine, where the host's time does not pass.
+ */
+export function until<T>(promise: PromiseLike<T>): Operation<T> {
+  return awaitPromise(promise);
+}
+
+function* awaitPromise<T>(promise: PromiseLike<T>): Generator<Token, T, undefined> {
+  const l = caller("until");
+  if (!l.k.mp && !l.k.selfClocked) fail(ENOTSUP, "until", l.lid, "a simulated machine cannot await the host");
+  const ci = l.cpu;
+  const state: Settlement<T> = { done: false, failed: false, value: undefined, error: undefined };
+  hostwaitAdd(ci, 1);
+  let waiting = true;
+  const settle = () => {
+    state.done = true;
+    if (waiting) wake(ci, l);
+  };
+  promise.then(
+    (value) => {
+      state.value = value;
+      settle();
+    },
+    (error: unknown) => {
+      state.failed = true;
+      state.error = error;
+      settle();
+    },
+  );
+  while (!state.done) {
+    const how = hostBlock(l, "promise", 0);
+    if (how === BLOCK_SWITCHED) yield;
+    sleepqUnblock(l, how, 0, true);
+    if (state.done) break;
+    // Woken by something else: a suspension, or the exit of the process, which does not come back.
+    waiting = false;
+    hostwaitAdd(ci, -1);
+    const r = userret(l);
+    if (r !== RET_USER) yield* returnToUser(l, r);
+    waiting = true;
+    hostwaitAdd(ci, 1);
+  }
+  waiting = false;
+  hostwaitAdd(ci, -1);
+  const r = userret(l);
+  if (r !== RET_USER) yield* returnToUser(l, r);
+  if (state.failed) throw state.error;
+  return state.value as T;
+}
+
+function wake(ci: Cpu, l: Lwp): void {
+  if (ci.k.g.dead !== 0) return;
+  asCpu(ci, () => hostWakeup(l));
+  endIdleWait(ci);
+}

@@ -1,0 +1,119 @@
+/**
+ * Looking into the kernel while it runs: writes to the fields of records, delay points, the port, the order of locks.
+ */
+import * as K from "lwp/kernel";
+import type { TestMachine } from "./sim.js";
+
+type AnyRecord = K.View & Record<string, unknown>;
+
+/** Calls `seen` before each write to a field of one record; the old value still stands there. */
+export function watch(record: K.View, type: K.RecordType<unknown>, field: string, seen: Seen): void {
+  const real = Object.getOwnPropertyDescriptor(type.View.prototype, field) as Required<PropertyDescriptor>;
+  Object.defineProperty(record, field, {
+    configurable: true,
+    get: () => real.get.call(record) as unknown,
+    set: (value: unknown) => {
+      seen((record as AnyRecord)[field], value);
+      real.set.call(record, value);
+    },
+  });
+}
+
+export type Seen = (from: unknown, to: unknown) => void;
+
+/** The same for all LWPs that the machine has room for. */
+export function watchLwps<F extends keyof K.Lwp & string>(
+  k: K.Kernel,
+  field: F,
+  seen: (l: K.Lwp, from: K.Lwp[F], to: K.Lwp[F]) => void,
+): void {
+  for (let i = 1; i <= k.limits.lwps; i++) {
+    const l = k.lwps.view(i);
+    watch(l, K.LwpRecord, field, (from, to) => seen(l, from as K.Lwp[F], to as K.Lwp[F]));
+  }
+}
+
+/** Replaces some of what the machine under the kernel does; the rest stays the simulated machine's. */
+export function overridePort(m: TestMachine, changed: Partial<K.Port>): void {
+  const under = m.k.port;
+  m.k.port = new Proxy(under, {
+    get(target, key) {
+      if (Object.hasOwn(changed, key)) return changed[key as keyof K.Port];
+      const value = Reflect.get(target, key, target) as unknown;
+      return typeof value === "function" ? (value.bind(target) as unknown) : value;
+    },
+  });
+}
+
+/** Calls `reached` whenever a CPU comes to the delay point; the CPU's current LWP is the one that stands there. */
+export function atDelayPoint(m: TestMachine, name: K.DelayPoint, reached: (l: K.Lwp) => void): void {
+  m.k.g.lockstep = 1;
+  const under = m.k.port;
+  const bit = K.delayBit(name);
+  overridePort(m, {
+    held: (ci, point) => {
+      if (point === bit) reached(K.cur.lwp);
+      else under.held(ci, point);
+    },
+  });
+}
+
+/** Which lock is taken while which is held: one entry for each pair of kinds, "held -> taken". */
+export class LockOrder {
+  readonly pairs = new Set<string>();
+  readonly #m: TestMachine;
+  readonly #kinds = new Map<number, string>();
+
+  /**
+   * From here on every lock that is free belongs to a CPU that does not exist, which lets go of it as soon as somebody
+   * wants it: so the machine itself tells of each lock that is taken.
+   */
+  constructor(m: TestMachine) {
+    this.#m = m;
+    overridePort(m, { relax: (site, _rounds, address) => this.#taken(site, address) });
+  }
+
+  /** To be called between steps. */
+  arm(): void {
+    const { k } = this.#m;
+    this.#findLocks();
+    for (const address of this.#kinds.keys()) if (k.w[address] === 0) k.w[address] = NOBODY;
+  }
+
+  /** Gives the locks back, so that the machine can be looked at. */
+  disarm(): void {
+    const { k } = this.#m;
+    for (const address of this.#kinds.keys()) if (k.w[address] === NOBODY) k.w[address] = 0;
+  }
+
+  #findLocks(): void {
+    const { k } = this.#m;
+    const { g } = k;
+    const kinds = this.#kinds;
+    kinds.set(g.procLock, "proc_lock");
+    for (let i = 1; i <= k.procs.highWater; i++) kinds.set(k.procs.view(i).lock, "p_lock");
+    for (let i = 1; i <= g.ncpu; i++) {
+      kinds.set(k.cpus.view(i).lwplock, "lwplock");
+      kinds.set(k.cpus.view(i).mutex, "spc_mutex");
+    }
+    for (let i = 0; i < K.SLEEPTAB_SIZE; i++) {
+      kinds.set(k.sleeptab + i * K.SLEEPTAB_BUCKET_WORDS, "sleeptab");
+      kinds.set(k.parktab + i * K.SLEEPTAB_BUCKET_WORDS, "sleeptab");
+    }
+    for (let i = 0; i < K.TSTAB_SIZE; i++) kinds.set(k.tstab + i * K.TSTAB_BUCKET_WORDS, "tschain");
+  }
+
+  #taken(site: string, address: number): void {
+    const { k } = this.#m;
+    const kind = this.#kinds.get(address);
+    if (kind === undefined || k.w[address] !== NOBODY) throw new Error(`${site}: nobody will let go of ${address}`);
+    k.w[address] = 0;
+    for (const [other, held] of this.#kinds) {
+      if (k.w[other] === K.cur.cpu.index) this.pairs.add(`${held} -> ${kind}`);
+      else if (k.w[other] === 0 && other !== address) k.w[other] = NOBODY;
+    }
+  }
+}
+
+/** Index of no CPU. */
+const NOBODY = 99;
