@@ -13,9 +13,10 @@ export const BEAT_MS = 2;
 
 const ATTENTION = CpuRecord.offset.attention;
 
-/** One beat. `embedded`: CPU 0's event loop has work of its own. */
+/** One beat. `embedded`: CPU 0's event loop has work of its own. Under lockstep the controller is the clock. */
 export function clockBeat(k: Kernel, embedded: boolean): void {
   const { g, w } = k;
+  if (g.lockstep !== 0) return;
   const now = k.port.now();
   g.time = now;
   g.heartbeat = (g.heartbeat + 1) | 0;

@@ -12,7 +12,7 @@ import { ATTN_SLICE, ATTN_TICK, CPU_FAILED } from "../sys/param.js";
 import type { Port } from "../sys/port.js";
 import type { Proc } from "../sys/proc.js";
 import { GlobalsRecord } from "../sys/globals.js";
-import { DELAY_POINTS } from "../kern/delay.js";
+import { AT_CPU_RELAX, DELAY_POINTS } from "../kern/delay.js";
 import { panic } from "../kern/panic.js";
 import { atomicOr } from "../kern/spin.js";
 
@@ -68,6 +68,8 @@ export class HostPort implements Port {
 
   /** Steps: spin; then sleep a millisecond at a time, and look whether the other CPU can still come. */
   relax(site: string, rounds: number, address: number, seen: number): void {
+    // Under lockstep each look is granted, so that waiting takes no part in who goes first.
+    if (this.#k.g.lockstep !== 0 && this.held(cur.cpu, AT_CPU_RELAX)) return;
     if (rounds < SPIN_ROUNDS) {
       if (rounds === 0) this.#spunSince = performance.now();
       return;
@@ -116,18 +118,24 @@ export class HostPort implements Port {
     this.#onPanic(message);
   }
 
-  /** Lockstep: (1) say where this CPU stands; (2) tell the controller; (3) wait for the grant. */
-  held(ci: Cpu, point: number): void {
-    if ((ci.armed & (1 << point)) === 0) return;
+  /**
+   * Lockstep: (1) say where this CPU stands; (2) tell the controller; (3) wait for the grant. False: the point is not
+   * armed. The end of lockstep, or of the machine, is a grant too.
+   */
+  held(ci: Cpu, point: number): boolean {
+    if ((ci.armed & (1 << point)) === 0) return false;
     const k = this.#k;
     const { w } = k;
     const grant = Atomics.load(w, ci.at + GRANT);
     Atomics.store(w, ci.at + HELD_AT, point + 1);
     Atomics.add(w, k.g.at + REACHED, 1);
     Atomics.notify(w, k.g.at + REACHED);
-    while (Atomics.load(w, ci.at + GRANT) === grant) {
+    while (Atomics.load(w, ci.at + GRANT) === grant && k.g.lockstep !== 0 && k.g.halted === 0) {
       if (k.g.dead !== 0) throw new KernelAssertion(`held at ${DELAY_POINTS[point]}: the machine is dead`);
       Atomics.wait(w, ci.at + GRANT, grant, 100);
     }
+    // A grant has cleared it already; what ends the wait otherwise has not.
+    if (Atomics.load(w, ci.at + GRANT) === grant) Atomics.store(w, ci.at + HELD_AT, 0);
+    return true;
   }
 }

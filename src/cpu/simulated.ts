@@ -16,7 +16,7 @@ import type { Proc } from "../sys/proc.js";
 import { checkInvariants } from "../kern/invariants.js";
 import { kernelBoot } from "../kern/init.js";
 import type { Start } from "../kern/lwpcreate.js";
-import { schedVictim } from "../kern/placement.js";
+import { schedCanSteal } from "../kern/placement.js";
 import { type Collected, type ProcOptions, procReap, procSpawn } from "../kern/proc.js";
 import { clockPoll } from "../kern/softclock.js";
 import { atomicOr } from "../kern/spin.js";
@@ -92,7 +92,7 @@ export class SimulatedCpus implements Port {
     this.#checked = options.checked ?? false;
     this.#wallAtBoot = options.wallAtBoot ?? 1_000_000_000;
     const limits = { ...SIMULATED_LIMITS, cpus: this.#ncpu, ...options.limits };
-    this.k = new Kernel(limits, { mp: false, stepwise: options.stepwise ?? true });
+    this.k = new Kernel(limits, { mp: false, stepwise: options.stepwise ?? true, delays: true });
     this.k.port = this;
     this.boot();
   }
@@ -131,7 +131,7 @@ export class SimulatedCpus implements Port {
       const ci = this.k.cpus.view(i);
       if ((ci.attention & ATTN_HALT) !== 0) continue;
       const busy = (ci.curlwp.flag & LW_IDLE) === 0 || ci.count !== 0 || ci.migrating !== null;
-      if (busy || schedVictim(this.k, ci) !== null) list.push(ci);
+      if (busy || schedCanSteal(ci)) list.push(ci);
     }
     return list;
   }

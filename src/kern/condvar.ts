@@ -8,7 +8,7 @@ import { cur } from "../sys/current.js";
 import type { Kernel } from "../sys/kernel.js";
 import type { Lwp } from "../sys/lwp.js";
 import { SOBJ_CV, WMESGLEN } from "../sys/param.js";
-import { readText, writeText } from "../sys/record.js";
+import { packText, readText } from "../sys/record.js";
 import { CV_DEAD, CV_SLEEPQ, CV_WMESG, SLEEPQ_HEAD } from "../sys/shapes.js";
 import { AT_SLEEP_ENQUEUED, AT_SLEEP_RELEASED, delayPoint } from "./delay.js";
 import { interlockEnter, interlockExit, interlockOwned } from "./mutex.js";
@@ -22,6 +22,7 @@ import {
   sleeptabBucket,
   sleepqUnblock,
   sleepqWake,
+  type Wmesg,
 } from "./sleepq.js";
 import { spinEnter } from "./spin.js";
 
@@ -29,14 +30,29 @@ const ALL = 0x7fffffff;
 
 /** Sets up a condition variable; tools show the first eight characters of the message. */
 export function cvInit(k: Kernel, cv: number, wmesg: string): void {
-  k.w.fill(0, cv, cv + 2);
-  writeText(k.w, cv + CV_WMESG, WMESGLEN >> 2, wmesg);
+  cvInitPacked(k, cv, packText(wmesg));
+}
+
+/** The same with a packed message. */
+export function cvInitPacked(k: Kernel, cv: number, wmesg: Wmesg): void {
+  const { w } = k;
+  w[cv + CV_SLEEPQ] = 0;
+  w[cv + CV_SLEEPQ + 1] = 0;
+  w[cv + CV_WMESG] = wmesg[0];
+  w[cv + CV_WMESG + 1] = wmesg[1];
+}
+
+const DEAD = packText(CV_DEAD);
+
+/** Whether `cvDestroy` has been here. */
+function cvIsDead(k: Kernel, cv: number): boolean {
+  return k.w[cv + CV_WMESG] === DEAD[0] && k.w[cv + CV_WMESG + 1] === DEAD[1];
 }
 
 /** Nobody may wait. */
 export function cvDestroy(k: Kernel, cv: number): void {
   kassert(k, !cvHasWaiters(k, cv), "cvDestroy: it has waiters");
-  writeText(k.w, cv + CV_WMESG, WMESGLEN >> 2, CV_DEAD);
+  cvInitPacked(k, cv, DEAD);
 }
 
 export function cvWmesg(k: Kernel, cv: number): string {
@@ -53,7 +69,7 @@ export function cvEnter(l: Lwp, cv: number, interlock: number): void {
   const { k } = l;
   kassert(
     k,
-    cvWmesg(k, cv) !== CV_DEAD && interlockOwned(k, interlock),
+    !cvIsDead(k, cv) && interlockOwned(k, interlock),
     "cvWait: dead, or interlock not held",
   );
   l.kpriority = 1;
@@ -63,7 +79,7 @@ export function cvEnter(l: Lwp, cv: number, interlock: number): void {
   kassert(k, first === null || first.cvlock === interlock, "cvWait: others wait with another interlock");
   sleepqEnter(l, lock);
   l.cvlock = interlock;
-  sleepqEnqueue(l, cv + CV_SLEEPQ, cv, cvWmesg(k, cv), SOBJ_CV);
+  sleepqEnqueue(l, cv + CV_SLEEPQ, cv, [k.w[cv + CV_WMESG], k.w[cv + CV_WMESG + 1]], SOBJ_CV);
   delayPoint(k, AT_SLEEP_ENQUEUED);
   interlockExit(k, interlock);
   delayPoint(k, AT_SLEEP_RELEASED);

@@ -55,6 +55,8 @@ export const DELAY_POINTS = [
   "create.idle",
   /** An LWP has been chosen to run and its old CPU's queue lock is released. */
   "setrunnable.chosen",
+  /** A CPU is about to wait for what another one holds or has yet to do; each further look comes back here. */
+  "cpu.relax",
 ] as const;
 
 export type DelayPoint = (typeof DELAY_POINTS)[number];
@@ -89,8 +91,9 @@ export const AT_MIGRATE_CHOSEN = 19;
 export const AT_CALLOUT_FIRED = 20;
 export const AT_CREATE_IDLE = 21;
 export const AT_SETRUNNABLE_CHOSEN = 22;
+export const AT_CPU_RELAX = 23;
 
 /** Stands at a window, if this CPU is armed for it. */
 export function delayPoint(k: Kernel, point: number): void {
-  if (k.g.lockstep !== 0) k.port.held(cur.cpu, point);
+  if (k.delays && k.g.lockstep !== 0) k.port.held(cur.cpu, point);
 }

@@ -13,14 +13,13 @@ import {
   sleepqEnqueue,
   sleepqEnter,
   sleeptabBucket,
-  sleepqWake,
-} from "./sleepq.js";
+  sleepqWake, type Wmesg } from "./sleepq.js";
 import { atomicAdd, spinEnter } from "./spin.js";
 
 const HOSTWAIT = CpuRecord.offset.hostwait;
 
 /** First half of the sleep; the second is `sleepqUnblock`. */
-export function hostBlock(l: Lwp, wmesg: string, ticks: number): number {
+export function hostBlock(l: Lwp, wmesg: Wmesg, ticks: number): number {
   const { k } = l;
   const bucket = sleeptabBucket(k.sleeptab, l.at);
   spinEnter(k, bucket);

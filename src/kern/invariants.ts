@@ -1,11 +1,13 @@
 /**
- * The kernel's invariants, checked from outside while nothing runs: LWP-14..28, BLK-100, the queues.
+ * The kernel's invariants, checked from outside while nothing runs: LWP-14..28, BLK-100, the queues, the tables.
  *
  * Returns what is wrong, one line each; an empty list is a sound machine. Used by tests after every step, by the
- * stress program at its end, and by dumps.
+ * stress program at its end, and by dumps. It starts from the pools, not from the lists: what is allocated must be found on
+ * every list that it belongs to, and nothing else may be.
  */
 import type { Cpu } from "../sys/cpu.js";
-import type { Kernel } from "../sys/kernel.js";
+import type { Kernel, Pool } from "../sys/kernel.js";
+import { POOL_LOCK } from "../sys/kernel.js";
 import type { Lwp } from "../sys/lwp.js";
 import {
   LP_BOUND,
@@ -22,19 +24,43 @@ import {
   LW_SINTR,
   LW_SYSTEM,
   PRI_COUNT,
+  PS_WCORE,
+  SACTIVE,
+  SDYING,
   SOBJ_CV,
+  SOBJ_MUTEX,
   SOBJ_PARK,
+  SOBJ_RW,
   SOBJ_SCHED,
+  SOBJ_SELECT,
   SOBJ_SLEEP,
-  SZOMB,
+  SSTOP,
   STATE_NAMES,
+  SZOMB,
 } from "../sys/param.js";
 import type { Proc } from "../sys/proc.js";
+import type { View } from "../sys/record.js";
+import {
+  CALLOUT_PENDING,
+  CO_CPU,
+  CO_FLAGS,
+  CO_LIST,
+  CV_SLEEPQ,
+  LIDTAB_STRIPES,
+  LOCK_WORDS,
+  SLEEPQ_HEAD,
+  SLEEPQ_TAIL,
+  SLEEPTAB_BUCKET_WORDS,
+  SLEEPTAB_SIZE,
+  TSTAB_BUCKET_WORDS,
+  TSTAB_SIZE,
+} from "../sys/shapes.js";
+import type { Turnstile } from "../sys/turnstile.js";
 import { procLwps } from "./lwpref.js";
 import { lwpEprio } from "./priority.js";
 import { allLwps, allProcs } from "./proc.js";
 import { isMovable, runqList } from "./runq.js";
-import { sleepqList, sleeptabBucket } from "./sleepq.js";
+import { bucketQueue, sleepqList, sleeptabBucket } from "./sleepq.js";
 import { coveringLock } from "./state.js";
 import { tschain } from "./turnstile.js";
 
@@ -55,34 +81,135 @@ export function sleepLockOf(l: Lwp): number {
 /** Everything that is wrong. The machine must be at rest: no CPU in the middle of kernel code. */
 export function checkInvariants(k: Kernel): string[] {
   const wrong: string[] = [];
-  for (const p of allProcs(k)) checkProc(p, wrong);
-  for (const l of allLwps(k)) checkLwp(l, wrong);
-  for (let i = 1; i <= k.g.ncpu; i++) checkCpu(k.cpus.view(i), wrong);
+  const lwps = allocated(k.lwps);
+  const procs = allocated(k.procs);
+  const listed = new Set(allLwps(k));
+  checkLists(k, procs, listed, wrong);
+  for (const p of procs) checkProc(p, listed, wrong);
+  const queued = new Set<Lwp>();
+  for (let i = 1; i <= k.g.ncpu; i++) checkCpu(k.cpus.view(i), queued, wrong);
+  for (const l of lwps) checkLwp(l, listed.has(l), queued.has(l), wrong);
+  checkSleepQueues(k, lwps, wrong);
+  checkTurnstiles(k, lwps, wrong);
+  checkLidTable(k, lwps, wrong);
+  checkLocks(k, procs, wrong);
   return wrong;
+}
+
+/** What is left of a machine on which every process has ended; an empty list means nothing but the system's own. */
+export function checkEmpty(k: Kernel): string[] {
+  const wrong: string[] = [];
+  const own = k.g.ncpu + 1;
+  const level = (pool: Pool<View>, n: number) => {
+    if (pool.inUse !== n) wrong.push(`${pool.inUse} ${pool.type.name} in use, not ${n}`);
+  };
+  level(k.procs, 1);
+  level(k.lwps, own);
+  level(k.turnstiles, own);
+  level(k.threads, 0);
+  if (k.g.nprocs !== 1 || k.g.nlwps !== own) wrong.push(`${k.g.nprocs} processes, ${k.g.nlwps} LWPs counted`);
+  if (k.g.zombies !== 0) wrong.push("a dead process that nobody has collected");
+  for (let at = 0; at < k.limits.uids; at++) {
+    const [uid, n] = [k.w[k.uidtab + at * 2] - 1, k.w[k.uidtab + at * 2 + 1]];
+    if (n !== 0) wrong.push(`uid ${uid} is charged for ${n} LWPs`);
+  }
+  for (let i = 1; i <= k.g.ncpu; i++) {
+    const ci = k.cpus.view(i);
+    if (ci.curlwp !== ci.idlelwp && (ci.curlwp.flag & LW_SYSTEM) === 0)
+      wrong.push(`CPU ${i - 1} is not idle`);
+    if (ci.count !== 0 || ci.ncallouts !== 0)
+      wrong.push(`CPU ${i - 1}: ${ci.count} queued, ${ci.ncallouts} callouts`);
+  }
+  for (let i = own + 1; i <= k.lwps.highWater; i++) {
+    const l = k.lwps.view(i);
+    if (l.context !== null || l.closure !== null || l.stepped)
+      wrong.push(`LWP record ${i} still has a context`);
+  }
+  return wrong.concat(checkInvariants(k));
+}
+
+function allocated<T extends View>(pool: Pool<T>): T[] {
+  const list: T[] = [];
+  for (let i = 1; i <= pool.highWater; i++) {
+    const v = pool.view(i);
+    if ((v.gen & 1) === 1) list.push(v);
+  }
+  return list;
 }
 
 function say(wrong: string[], l: Lwp, what: string): void {
   wrong.push(`LWP ${l.proc.pid}.${l.lid} (${STATE_NAMES[l.stat]}): ${what}`);
 }
 
+/** alllwp and allproc against the pools and the counts. */
+function checkLists(k: Kernel, procs: readonly Proc[], listed: ReadonlySet<Lwp>, wrong: string[]): void {
+  if (k.g.nlwps !== listed.size) wrong.push(`${k.g.nlwps} LWPs counted, ${listed.size} on alllwp`);
+  let prev = 0;
+  for (const l of listed) {
+    if (l.listPrev !== prev) say(wrong, l, "wrong link on alllwp");
+    if ((l.gen & 1) === 0) say(wrong, l, "free, but on alllwp");
+    prev = l.index;
+  }
+  const all = new Set(allProcs(k));
+  if (k.g.nprocs !== all.size) wrong.push(`${k.g.nprocs} processes counted, ${all.size} on allproc`);
+  for (const p of procs) {
+    const dead = p.stat === SDYING || p.stat === SZOMB;
+    if (all.has(p) === dead) wrong.push(`process ${p.pid}: ${dead ? "dead, but" : "not"} on allproc`);
+  }
+}
+
 /** LWP-22..28. */
-function checkProc(p: Proc, wrong: string[]): void {
+function checkProc(p: Proc, listed: ReadonlySet<Lwp>, wrong: string[]): void {
   const lwps = procLwps(p);
   const name = `process ${p.pid}`;
-  const count = (test: (l: Lwp) => boolean) => lwps.filter(test).length;
-  const zombies = count((l) => l.stat === LSZOMB);
+  const count = (test: (l: Lwp) => boolean) => lwps.reduce((n, l) => (test(l) ? n + 1 : n), 0);
+  let prev = 0;
+  for (const l of lwps) {
+    if (l.proc !== p || l.siblingPrev !== prev || (l.gen & 1) === 0)
+      say(wrong, l, `not ${name}'s, free, or badly linked`);
+    prev = l.index;
+  }
   if (p.nlwps !== lwps.length) wrong.push(`${name}: nlwps ${p.nlwps}, ${lwps.length} on the list`);
-  if (p.nzlwps < zombies) wrong.push(`${name}: nzlwps ${p.nzlwps}, ${zombies} zombies`);
+  if ((p.stat === SACTIVE || p.stat === SSTOP) && p.nlwps > 0 && p.nlwps === p.nzlwps)
+    wrong.push(`${name}: nobody lives in it`);
+  const zombies = count((l) => l.stat === LSZOMB);
+  // From the start of lwpExit an LWP counts, and is on alllwp no more; one that runs exit1 does not count before its end.
+  const window = p.stat === SDYING ? 0 : count((l) => l.stat !== LSZOMB && !listed.has(l));
+  if (p.nzlwps !== zombies + window)
+    wrong.push(`${name}: nzlwps ${p.nzlwps}, ${zombies} zombies and ${window} about to be`);
   const detached = count((l) => (l.prflag & LPR_DETACHED) !== 0);
   if (p.stat !== SZOMB && p.ndlwps !== detached)
     wrong.push(`${name}: ndlwps ${p.ndlwps}, ${detached} detached`);
   const going = count((l) => [LSIDL, LSRUN, LSONPROC, LSSLEEP].includes(l.stat));
   if (p.nrlwps !== going) wrong.push(`${name}: nrlwps ${p.nrlwps}, ${going} running or about to`);
-  if (p.nlwpwait < 0) wrong.push(`${name}: nlwpwait ${p.nlwpwait}`);
-  if (p.nrlwps > p.nlwps - p.nzlwps + (p.nzlwps - zombies)) wrong.push(`${name}: nrlwps exceeds what lives`);
+  if (p.nrlwps > p.nlwps - p.nzlwps + window) wrong.push(`${name}: nrlwps exceeds what lives`);
+  checkWaiters(p, lwps, name, wrong);
 }
 
-function checkLwp(l: Lwp, wrong: string[]): void {
+/** Who waits in `lwpWait1`, for whom, and the one detached zombie (LWP-26, 54, 64). */
+function checkWaiters(p: Proc, lwps: readonly Lwp[], name: string, wrong: string[]): void {
+  const z = p.zomblwp;
+  if (z !== null && (z.proc !== p || z.stat !== LSZOMB || (z.prflag & LPR_DETACHED) === 0))
+    say(wrong, z, `${name}'s zomblwp, but no detached zombie of it`);
+  for (const l of lwps) {
+    if (l.stat === LSZOMB && (l.prflag & LPR_DETACHED) !== 0 && z !== l)
+      say(wrong, l, "a detached zombie that nobody will free");
+  }
+  // LWP-62: a wait that a core dump has diverted is never undone.
+  if ((p.sflag & PS_WCORE) !== 0) return;
+  const waiting = lwps.filter((l) => l.waitingfor !== 0);
+  if (p.nlwpwait < waiting.length || p.nlwpwait > p.nlwps)
+    wrong.push(`${name}: nlwpwait ${p.nlwpwait}, ${waiting.length} wait for a given LWP`);
+  if ((p.stat === SDYING || p.stat === SZOMB) && p.nlwpwait !== 0)
+    wrong.push(`${name}: nlwpwait ${p.nlwpwait}, though all others are gone`);
+  for (const l of waiting) if (l.stat === LSZOMB) say(wrong, l, `dead, and waits for ${l.waitingfor}`);
+  for (const l of lwps) {
+    if (l.waiter !== 0 && !waiting.some((x) => x.lid === l.waiter && x.waitingfor === l.lid))
+      say(wrong, l, `kept for LWP ${l.waiter}, which does not wait for it`);
+  }
+}
+
+function checkLwp(l: Lwp, listed: boolean, queued: boolean, wrong: string[]): void {
   const lock = coveringLock(l, () => sleepLockOf(l));
   if (l.mutex !== lock) say(wrong, l, `covered by lock ${l.mutex}, not ${lock}`);
   if ((l.wchan !== 0) !== (l.sleepq !== 0)) say(wrong, l, "wait channel and sleep queue disagree");
@@ -90,46 +217,175 @@ function checkLwp(l: Lwp, wrong: string[]): void {
   if (l.wchan === 0 && (l.flag & LW_SINTR) !== 0) say(wrong, l, "LW_SINTR off a sleep queue");
   if (l.stat === LSSLEEP && l.wchan === 0) say(wrong, l, "asleep on nothing");
   if (l.wchan !== 0) {
-    const on = sleepqList(l.k, l.sleepq).filter((other) => other === l).length;
-    if (on !== 1) say(wrong, l, `on its sleep queue ${on} times`);
+    if (l.sleepq !== queueFor(l)) say(wrong, l, "not on the queue of its wait channel");
     if (l.stat !== LSSLEEP && l.stat !== LSSTOP) say(wrong, l, "on a sleep queue in this state");
     if (l.stat === LSSTOP && (l.flag & LW_SINTR) === 0)
       say(wrong, l, "stopped in a sleep that cannot be interrupted");
+  } else if (l.sleepqNext !== 0 || l.sleepqPrev !== 0) {
+    say(wrong, l, "linked to a sleep queue that it is not on");
   }
-  const queued = runqList(l.cpu, lwpEprio(l)).includes(l);
   if (queued !== (l.stat === LSRUN)) say(wrong, l, queued ? "on a run queue" : "not on its CPU's run queue");
   const running = (l.pflag & LP_RUNNING) !== 0;
   if (running !== (l.cpu.curlwp === l)) say(wrong, l, "LP_RUNNING and its CPU disagree");
   if (l.stat === LSONPROC && !running) say(wrong, l, "LSONPROC but on no CPU");
-  if ((l.stat === LSRUN || l.stat === LSIDL) && running) say(wrong, l, "on a CPU in this state");
+  if ((l.stat === LSRUN || l.stat === LSIDL || l.stat === LSZOMB) && running)
+    say(wrong, l, "on a CPU in this state");
+  if (l.ctxswtch !== 0) say(wrong, l, "its context was never saved");
   if (l.stat === LSSUSPENDED && l.wchan !== 0) say(wrong, l, "suspended on a sleep queue");
-  if (l.refcnt < 0) say(wrong, l, `refcnt ${l.refcnt}`);
-  if (l.stat === LSIDL && (l.flag & (LW_IDLE | LW_SYSTEM)) === 0 && running)
-    say(wrong, l, "unborn and running");
+  if (l.stat === LSZOMB ? l.refcnt !== 0 : l.refcnt < (listed ? 1 : 0)) say(wrong, l, `refcnt ${l.refcnt}`);
   if ((l.flag & LW_IDLE) !== 0 && (l.pflag & LP_BOUND) === 0)
     say(wrong, l, "an idle thread that is not bound");
+  checkTimeout(l, wrong);
 }
 
-function checkCpu(ci: Cpu, wrong: string[]): void {
+/** The queue that its wait channel stands for (BLK-4, 5, 30). */
+function queueFor(l: Lwp): number {
+  const { k, wchan } = l;
+  switch (l.syncobj) {
+    case SOBJ_PARK:
+    case SOBJ_SLEEP:
+      return bucketQueue(sleepLockOf(l));
+    case SOBJ_CV:
+      return wchan + CV_SLEEPQ;
+    case SOBJ_MUTEX:
+    case SOBJ_RW: {
+      const ts = l.ts;
+      if (ts === null || ts.obj !== wchan) return -1;
+      return sleepqList(k, ts.readers).includes(l) ? ts.readers : ts.writers;
+    }
+    default:
+      return l.sleepq;
+  }
+}
+
+/** The callout of its sleep: on a list exactly while it is pending, and gone before the LWP is. */
+function checkTimeout(l: Lwp, wrong: string[]): void {
+  const { w } = l;
+  const c = l.timeoutCh;
+  const pending = (w[c + CO_FLAGS] & CALLOUT_PENDING) !== 0;
+  if (pending !== (w[c + CO_LIST] !== 0)) say(wrong, l, "its timeout is lost");
+  if (pending && (l.stat === LSZOMB || l.k.cpus.view(w[c + CO_CPU]).ncallouts < 1))
+    say(wrong, l, "its timeout is pending after its death, or uncounted");
+}
+
+function checkCpu(ci: Cpu, queued: Set<Lwp>, wrong: string[]): void {
   const name = `CPU ${ci.index - 1}`;
+  const { w } = ci;
   let count = 0;
   let movable = 0;
   let top = 0;
   for (let pri = 0; pri < PRI_COUNT; pri++) {
+    const bit = (w[ci.bitmap + (pri >> 5)] & ((0x80000000 | 0) >>> (pri & 31))) !== 0;
+    const first = w[ci.queues + pri * 2];
+    if (!bit && first === 0 && w[ci.queues + pri * 2 + 1] === 0) continue;
     const list = runqList(ci, pri);
-    const bit = (ci.w[ci.bitmap + (pri >> 5)] & ((0x80000000 | 0) >>> (pri & 31))) !== 0;
-    if (bit !== list.length > 0)
+    if (!bit || list.length === 0)
       wrong.push(`${name}: bitmap of priority ${pri} is ${bit}, ${list.length} queued`);
+    let prev = 0;
     for (const l of list) {
       if (l.stat !== LSRUN) say(wrong, l, `queued on ${name}`);
       if (l.cpu !== ci) say(wrong, l, `queued on ${name}, tied to CPU ${l.cpu.index - 1}`);
       if (lwpEprio(l) !== pri) say(wrong, l, `priority ${lwpEprio(l)}, queued at ${pri}`);
+      if (l.runqPrev !== prev || queued.has(l)) say(wrong, l, `badly linked on the run queue of ${name}`);
       if (isMovable(l)) movable++;
+      queued.add(l);
+      prev = l.index;
     }
+    if (w[ci.queues + pri * 2 + 1] !== prev) wrong.push(`${name}: wrong tail of queue ${pri}`);
     count += list.length;
     if (list.length > 0) top = pri;
   }
   if (ci.count !== count) wrong.push(`${name}: count ${ci.count}, ${count} queued`);
   if (ci.mcount !== movable) wrong.push(`${name}: mcount ${ci.mcount}, ${movable} movable`);
   if (ci.maxpriority !== top) wrong.push(`${name}: maxpriority ${ci.maxpriority}, ${top} queued`);
+  if (ci.onproc !== ci.curlwp || ci.curlwp.cpu !== ci) wrong.push(`${name}: it runs two LWPs, or another's`);
+  const mover = ci.migrating;
+  if (mover !== null && (mover.cpu !== ci || !queued.has(mover) || mover.targetCpu === null))
+    say(wrong, mover, `about to leave ${name}, but not queued there or with nowhere to go`);
+}
+
+/** Queues that nobody is on are empty; on the others stands everybody whose queue it is, once, in order (BLK-6, 100). */
+function checkSleepQueues(k: Kernel, lwps: readonly Lwp[], wrong: string[]): void {
+  const members = new Map<number, number>();
+  for (const l of lwps) if (l.sleepq !== 0) members.set(l.sleepq, (members.get(l.sleepq) ?? 0) + 1);
+  for (const [q, n] of members) {
+    const list = sleepqList(k, q);
+    let prev: Lwp | null = null;
+    for (const l of list) {
+      if (l.sleepq !== q || l.sleepqPrev !== (prev === null ? 0 : prev.index))
+        say(wrong, l, "badly linked on its sleep queue");
+      const sorted = l.syncobj !== SOBJ_PARK && l.syncobj !== SOBJ_SELECT;
+      if (sorted && prev !== null && lwpEprio(prev) < lwpEprio(l)) say(wrong, l, "behind a lower priority");
+      prev = l;
+    }
+    if (list.length !== n) wrong.push(`sleep queue ${q}: ${n} LWPs are on it, ${list.length} linked`);
+    if (k.w[q + SLEEPQ_TAIL] !== (prev === null ? 0 : prev.index)) wrong.push(`sleep queue ${q}: wrong tail`);
+  }
+  for (const table of [k.sleeptab, k.parktab]) {
+    for (let i = 0; i < SLEEPTAB_SIZE; i++) {
+      const q = bucketQueue(table + i * SLEEPTAB_BUCKET_WORDS);
+      if (k.w[q + SLEEPQ_HEAD] !== 0 && !members.has(q)) wrong.push(`sleep queue ${q}: not empty`);
+    }
+  }
+}
+
+/** Each LWP has one turnstile; a lock's active one has as many spare ones as waiters but one (BLK-30). */
+function checkTurnstiles(k: Kernel, lwps: readonly Lwp[], wrong: string[]): void {
+  if (k.turnstiles.inUse !== k.lwps.inUse)
+    wrong.push(`${k.turnstiles.inUse} turnstiles, ${k.lwps.inUse} LWPs`);
+  const active = new Set<Turnstile>();
+  for (let i = 0; i < TSTAB_SIZE; i++) {
+    const chain = k.tstab + i * TSTAB_BUCKET_WORDS;
+    for (let t = k.w[chain + 2]; t !== 0; t = k.turnstiles.view(t).next) {
+      const ts = k.turnstiles.view(t);
+      active.add(ts);
+      if (ts.obj === 0 || tschain(k, ts.obj) !== chain) wrong.push(`turnstile ${t}: on the wrong chain`);
+      const readers = sleepqList(k, ts.readers).length;
+      const writers = sleepqList(k, ts.writers).length;
+      let spare = 0;
+      for (let f = ts.free; f !== 0; f = k.turnstiles.view(f).free) spare++;
+      if (ts.nreaders !== readers || ts.nwriters !== writers || spare !== readers + writers - 1)
+        wrong.push(`turnstile ${t}: ${readers}+${writers} wait, ${ts.nreaders}+${ts.nwriters} counted`);
+    }
+  }
+  for (const l of lwps) {
+    const waits = l.syncobj === SOBJ_MUTEX || l.syncobj === SOBJ_RW;
+    if (l.ts === null || active.has(l.ts) !== waits) say(wrong, l, "none or the wrong turnstile");
+  }
+}
+
+/** Every LWP stands in the table once, and nothing else does. */
+function checkLidTable(k: Kernel, lwps: readonly Lwp[], wrong: string[]): void {
+  const found = new Set<Lwp>();
+  for (let at = k.lidtab; at <= k.lidtab + k.lidtabMask; at++) {
+    for (let i = k.w[at]; i !== 0; i = k.lwps.view(i).lidNext) {
+      const l = k.lwps.view(i);
+      if (found.has(l) || (l.gen & 1) === 0) say(wrong, l, "twice in the lid table, or free");
+      if (found.size > lwps.length) return;
+      found.add(l);
+    }
+  }
+  for (const l of lwps) if (!found.has(l)) say(wrong, l, "not in the lid table");
+}
+
+/** At rest no spin lock is held (R2). */
+function checkLocks(k: Kernel, procs: readonly Proc[], wrong: string[]): void {
+  const held = (a: number, what: string) => {
+    if (k.w[a] !== 0) wrong.push(`CPU ${k.w[a] - 1} holds ${what}`);
+  };
+  held(k.g.procLock, "proc_lock");
+  held(k.g.uidLock, "the lock of the uid table");
+  for (const p of procs) held(p.lock, `the lock of process ${p.pid}`);
+  for (let i = 1; i <= k.g.ncpu; i++) {
+    const ci = k.cpus.view(i);
+    for (const a of [ci.mutex, ci.lwplock, ci.calloutLock, ci.haltLock]) held(a, `a lock of CPU ${i - 1}`);
+  }
+  for (const pool of [k.procs, k.lwps, k.turnstiles, k.threads])
+    held(pool.header + POOL_LOCK, `the lock of ${pool.type.name} records`);
+  for (let i = 0; i < SLEEPTAB_SIZE; i++) {
+    held(k.sleeptab + i * SLEEPTAB_BUCKET_WORDS, `sleep bucket ${i}`);
+    held(k.parktab + i * SLEEPTAB_BUCKET_WORDS, `park bucket ${i}`);
+  }
+  for (let i = 0; i < TSTAB_SIZE; i++) held(k.tstab + i * TSTAB_BUCKET_WORDS, `turnstile chain ${i}`);
+  for (let i = 0; i < LIDTAB_STRIPES; i++) held(k.lidStripes + i * LOCK_WORDS, `lid stripe ${i}`);
 }

@@ -26,10 +26,11 @@ import {
   PS_STOPPING,
   SSTOP,
 } from "../sys/param.js";
+import { packText } from "../sys/record.js";
 import type { Proc } from "../sys/proc.js";
 import { CALLOUT_MPSAFE } from "../sys/shapes.js";
 import { CALLOUT_SLEEPQ_TIMEOUT, calloutInit, calloutSetfunc } from "./callout.js";
-import { cvInit } from "./condvar.js";
+import { cvInitPacked } from "./condvar.js";
 import { AT_CREATE_IDLE, delayPoint } from "./delay.js";
 import { lidInsert } from "./lid.js";
 import { lwpLock, lwpUnlock, lwpUnlockTo } from "./lwplock.js";
@@ -132,6 +133,9 @@ function allocate(k: Kernel): Lwp | null {
   return l;
 }
 
+const SIGWAIT = packText("sigwait");
+const VFORK = packText("vfork");
+
 /** LWP-44, 45. */
 function initialise(l1: Lwp, l2: Lwp, p2: Proc, flags: number, start: Start, schedClass: number): void {
   const { k } = l2;
@@ -154,8 +158,8 @@ function initialise(l1: Lwp, l2: Lwp, p2: Proc, flags: number, start: Start, sch
   l2.estcpu = l1.estcpu;
   calloutInit(k, l2.timeoutCh, CALLOUT_MPSAFE);
   calloutSetfunc(k, l2.timeoutCh, CALLOUT_SLEEPQ_TIMEOUT, l2.index);
-  cvInit(k, l2.sigcv, "sigwait");
-  cvInit(k, l2.waitcv, "vfork");
+  cvInitPacked(k, l2.sigcv, SIGWAIT);
+  cvInitPacked(k, l2.waitcv, VFORK);
   l2.ctxkind = start.kind;
   l2.entry = start.entry ?? 0;
   l2.arg = start.arg ?? 0;

@@ -57,7 +57,14 @@ export function lwpExitBegin(l: Lwp): number {
   spinEnter(k, p.lock);
   p.fdrefs--;
   p.credrefs--;
-  return l.refcnt === 1 && ((l.prflag & LPR_DETACHED) === 0 || p.zomblwp === null) ? EXIT_READY : EXIT_DRAIN;
+  if (l.refcnt !== 1) return EXIT_DRAIN;
+  // Drained at once. From here nobody can take a reference, so freeing the zombie needs no second wait (LWP-54).
+  l.refcnt = 0;
+  while ((l.prflag & LPR_DETACHED) !== 0 && p.zomblwp !== null) {
+    freeZombie(p);
+    spinEnter(k, p.lock);
+  }
+  return EXIT_READY;
 }
 
 /** Waits for references, and frees the previous detached zombie (LWP-54). `p.lock` is held throughout. May sleep. */
@@ -84,7 +91,6 @@ function freeZombie(p: Proc): void {
 export function lwpExitFinish(l: Lwp): void {
   const { k } = l;
   const p = l.proc;
-  l.refcnt = 0;
   if ((l.prflag & LPR_DETACHED) !== 0) p.zomblwp = l;
   if ((l.flag & LW_PENDSIG) !== 0 && procHasPending(l)) handSignalsOn(p);
   becomeZombie(l);

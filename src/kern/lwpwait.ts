@@ -2,9 +2,9 @@
  * Waiting for an LWP to exit (LWP-61..70).
  */
 import { cur } from "../sys/current.js";
-import { EDEADLK, ERESTART, ESRCH } from "../sys/errno.js";
+import { EAGAIN, EDEADLK, ERESTART, ESRCH } from "../sys/errno.js";
 import type { Lwp } from "../sys/lwp.js";
-import { LPR_DETACHED, LSZOMB, LWPWAIT_EXITCONTROL, PS_WCORE, PS_WEXIT } from "../sys/param.js";
+import { LPR_DETACHED, LSZOMB, LWPWAIT_EXITCONTROL, LWPWAIT_ONCE, PS_WCORE, PS_WEXIT } from "../sys/param.js";
 import type { Proc } from "../sys/proc.js";
 import { cvBroadcast, cvWait, cvWaitSig } from "./condvar.js";
 import { lidLookup } from "./lid.js";
@@ -25,7 +25,7 @@ const FOUND_SOME = -2;
 
 /**
  * Waits until an LWP of the caller's process has exited, and frees it. `lid` 0 = any undetached one. `p.lock` is held
- * on entry and on return. Returns 0, ESRCH, EDEADLK, EINTR or ERESTART. May sleep.
+ * on entry and on return. Returns 0, ESRCH, EDEADLK, EINTR, ERESTART or, for LWPWAIT_ONCE, EAGAIN. May sleep.
  */
 export function* lwpWait1(
   lid: number,
@@ -63,7 +63,9 @@ export function* lwpWait1(
     if (exiting) {
       kassert(k, p.nlwps > 1, "lwpWait1: nobody left to wait for");
       yield* cvWait(k, p.lwpcv, p.lock);
-      continue;
+      if ((flags & LWPWAIT_ONCE) === 0) continue;
+      error = EAGAIN;
+      break;
     }
     // LWP-67: everyone who could become a zombie is itself waiting.
     if ((p.sflag & PS_WEXIT) !== 0 || p.nrlwps + p.nzlwps - p.ndlwps <= p.nlwpwait) {

@@ -7,6 +7,7 @@
 import { EALREADY, EINTR, ERESTART, ESRCH, ETIMEDOUT, EWOULDBLOCK } from "../sys/errno.js";
 import type { Lwp } from "../sys/lwp.js";
 import { LW_CANCELLED, LW_UNPARKED, SOBJ_PARK } from "../sys/param.js";
+import { packText } from "../sys/record.js";
 import type { Proc } from "../sys/proc.js";
 import { AT_PARK_ENTER, AT_UNPARK_MISSED, delayPoint } from "./delay.js";
 import { lwpLock, lwpUnlock, lwpUnlockTo } from "./lwplock.js";
@@ -22,6 +23,11 @@ import {
   sleepqUnblock,
 } from "./sleepq.js";
 import { spinEnter, spinExit } from "./spin.js";
+
+const PARKED = packText("parked");
+
+/** Longest look along a hinted queue; whoever stands further back is found by id, as under a wrong hint. */
+const LOOK_MAX = 8;
 
 /** Result of `parkBlock`: a wakeup was pending, and is used up; nothing slept. */
 export const PARK_PENDING = -2;
@@ -47,7 +53,7 @@ export function parkBlock(l: Lwp, hint: number, ticks: number): number {
     return PARK_PENDING;
   }
   lwpUnlockTo(l, bucket);
-  sleepqEnqueue(l, bucketQueue(bucket), wchan, "parked", SOBJ_PARK);
+  sleepqEnqueue(l, bucketQueue(bucket), wchan, PARKED, SOBJ_PARK);
   return sleepqBlock(l, ticks, true);
 }
 
@@ -64,7 +70,8 @@ export function unpark(p: Proc, lid: number, hint: number): number {
   const { k } = p;
   const bucket = sleeptabBucket(k.parktab, parkChannel(p, hint));
   spinEnter(k, bucket);
-  for (let t = sleepqFirst(k, bucketQueue(bucket)); t !== null; t = sleepqNext(t)) {
+  let look = LOOK_MAX;
+  for (let t = sleepqFirst(k, bucketQueue(bucket)); t !== null && look-- > 0; t = sleepqNext(t)) {
     // The channel is not compared: the bucket is where it stands.
     if (t.lid === lid && t.proc === p) {
       sleepqRemove(t);

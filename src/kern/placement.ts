@@ -81,8 +81,8 @@ function leastLoaded(l: Lwp, own: Cpu, ncpu: number): Cpu {
 export function schedCatchlwp(victim: Cpu): Lwp | null {
   const ci = cur.cpu;
   const k = ci.k;
-  for (let l = victim.mcount > 0 ? runqFirst(victim) : null; l !== null; l = runqNext(l)) {
-    if (!isMovable(l) || !schedMigratable(l, ci)) continue;
+  const l = stealable(victim, ci);
+  if (l !== null) {
     schedDequeue(l);
     waitContextSaved(l);
     l.cpu = ci;
@@ -90,11 +90,24 @@ export function schedCatchlwp(victim: Cpu): Lwp | null {
     victim.pull++;
     fire(k, PROBE_STEAL, l.proc.pid, l.lid, victim.index - 1);
     schedEnqueue(l, false);
-    spinExit(k, victim.mutex);
-    return l;
   }
   spinExit(k, victim.mutex);
+  return l;
+}
+
+/** The first LWP of `victim`'s highest queue that may come to `ci`, or null. */
+function stealable(victim: Cpu, ci: Cpu): Lwp | null {
+  for (let l = victim.mcount > 0 ? runqFirst(victim) : null; l !== null; l = runqNext(l)) {
+    if (isMovable(l) && schedMigratable(l, ci)) return l;
+  }
   return null;
+}
+
+/** Whether the idle loop of `ci` would steal something now. Unlocked; for simulated machines. */
+export function schedCanSteal(ci: Cpu): boolean {
+  if ((ci.flags & SPCF_OFFLINE) !== 0) return false;
+  const victim = schedVictim(ci.k, ci);
+  return victim !== null && stealable(victim, ci) !== null;
 }
 
 /** Waits until an LWP's last CPU has saved its context (R3). */

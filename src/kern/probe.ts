@@ -34,6 +34,11 @@ export const PROBE_STEAL = 7;
 
 const MASK = GlobalsRecord.offset.probes;
 
+/** Whether anybody listens to probe `id`: ask first where the arguments cost something. */
+export function probing(k: Kernel, id: number): boolean {
+  return (k.w[k.probesAt] & (1 << id)) !== 0;
+}
+
 /** Fires probe `id` about LWP `lid` of process `pid`, with up to five words. */
 export function fire(
   k: Kernel,
@@ -46,7 +51,7 @@ export function fire(
   d = 0,
   e = 0,
 ): void {
-  if ((k.w[k.g.at + MASK] & (1 << id)) !== 0) write(k, cur.cpu, id, pid, lid, a, b, c, d, e);
+  if (probing(k, id)) write(k, cur.cpu, id, pid, lid, a, b, c, d, e);
 }
 
 function write(

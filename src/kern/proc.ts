@@ -16,6 +16,7 @@ import {
   LW_SINTR,
   LW_WEXIT,
   LWPWAIT_EXITCONTROL,
+  LWPWAIT_ONCE,
   PS_WEXIT,
   SACTIVE,
   SCHED_OTHER,
@@ -106,8 +107,9 @@ export function* exitLwps(l: Lwp): Generator<void, void, void> {
   while (p.nlwps > 1) {
     for (let l2 = procFirstLwp(p); l2 !== null; l2 = siblingNext(l2)) if (l2 !== l) tellToExit(l2);
     flushKicks(k);
+    // PRC-33: after each wakeup from the start, since others may have been created, or have suspended themselves, meanwhile.
     // It may say ESRCH when the last detached one has just been freed; the count tells.
-    yield* lwpWait1(0, null, LWPWAIT_EXITCONTROL);
+    yield* lwpWait1(0, null, LWPWAIT_EXITCONTROL | LWPWAIT_ONCE);
   }
 }
 

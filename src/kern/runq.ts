@@ -6,46 +6,59 @@
  * could be moved to another CPU; the effective priority of a queued LWP changes only through
  * `lwpChangepri`/`lwpLendpri`.
  */
+import { cur } from "../sys/current.js";
 import { type Cpu, CpuRecord, RUNQ_BITMAP_WORDS } from "../sys/cpu.js";
 import { type Lwp, LwpRecord } from "../sys/lwp.js";
 import { ATTN_TICK, LP_BOUND, LSRUN, RESCHED_IMMED, RESCHED_KPREEMPT, RESCHED_LAZY } from "../sys/param.js";
 import { kassert } from "./panic.js";
 import { lwpEprio } from "./priority.js";
 import { cpuNeedResched } from "./resched.js";
-import { spinOwned } from "./spin.js";
 
+// The words of the hot paths, by address: an accessor costs a few nanoseconds, and a switch would need fifty.
 const NEXT = LwpRecord.offset.runqNext;
 const PREV = LwpRecord.offset.runqPrev;
+const RTICKS = LwpRecord.offset.rticks;
+const RTICKSUM = LwpRecord.offset.rticksum;
+const PFLAG = LwpRecord.offset.pflag;
+const REALM = LwpRecord.offset.realm;
+const LWP_WORDS = LwpRecord.words;
 const QUEUES = CpuRecord.offset.queues;
 const BITMAP = CpuRecord.offset.bitmap;
+const MUTEX = CpuRecord.offset.mutex;
+const COUNT = CpuRecord.offset.count;
+const MCOUNT = CpuRecord.offset.mcount;
+const MAXPRIORITY = CpuRecord.offset.maxpriority;
+const CURPRIORITY = CpuRecord.offset.curpriority;
+const MIGRATING = CpuRecord.offset.migrating;
 const MSB = 0x80000000 | 0;
 
 /** Queues an LWP that the caller has made LSRUN; `swtch`: it was just switched out (SCH-20). */
 export function schedEnqueue(l: Lwp, swtch: boolean): void {
   const ci = l.cpu;
-  const { k, w } = l;
-  kassert(k, spinOwned(k, ci.mutex), "schedEnqueue: the run queue is not locked");
-  const ticks = k.g.ticks;
-  if (swtch) l.rticksum += ticks - l.rticks;
-  else if (l.rticks === 0) l.rticks = ticks;
+  const { k, w, at } = l;
+  const c = ci.at;
+  kassert(k, w[c + MUTEX] === cur.cpu.index, "schedEnqueue: the run queue is not locked");
+  const ticks = w[k.ticksAt];
+  if (swtch) w[at + RTICKSUM] += ticks - w[at + RTICKS];
+  else if (w[at + RTICKS] === 0) w[at + RTICKS] = ticks;
 
   const pri = lwpEprio(l);
-  const q = ci.at + QUEUES + pri * 2;
+  const q = c + QUEUES + pri * 2;
   const tail = w[q + 1];
   if (tail === 0) {
     w[q] = l.index;
-    w[ci.at + BITMAP + (pri >> 5)] |= MSB >>> (pri & 31);
+    w[c + BITMAP + (pri >> 5)] |= MSB >>> (pri & 31);
   } else {
-    w[k.lwps.view(tail).at + NEXT] = l.index;
+    w[k.lwpBase + tail * LWP_WORDS + NEXT] = l.index;
   }
-  w[l.at + PREV] = tail;
-  w[l.at + NEXT] = 0;
+  w[at + PREV] = tail;
+  w[at + NEXT] = 0;
   w[q + 1] = l.index;
-  ci.count++;
-  if (isMovable(l)) ci.mcount++;
-  if (pri > ci.maxpriority) ci.maxpriority = pri;
+  w[c + COUNT]++;
+  if (isMovable(l)) w[c + MCOUNT]++;
+  if (pri > w[c + MAXPRIORITY]) w[c + MAXPRIORITY] = pri;
 
-  if (!swtch && pri > ci.curpriority) cpuNeedResched(ci, reschedFlags(ci, pri));
+  if (!swtch && pri > w[c + CURPRIORITY]) cpuNeedResched(ci, reschedFlags(ci, pri));
 }
 
 /** How hard to ask for a CPU on behalf of priority `pri` (SCH-21). */
@@ -58,24 +71,25 @@ function reschedFlags(ci: Cpu, pri: number): number {
 /** Takes an LWP off its run queue (SCH-22). */
 export function schedDequeue(l: Lwp): void {
   const ci = l.cpu;
-  const { k, w } = l;
-  kassert(k, spinOwned(k, ci.mutex), "schedDequeue: the run queue is not locked");
-  if (ci.migrating === l) ci.migrating = null;
+  const { k, w, at } = l;
+  const c = ci.at;
+  kassert(k, w[c + MUTEX] === cur.cpu.index, "schedDequeue: the run queue is not locked");
+  if (w[c + MIGRATING] === l.index) w[c + MIGRATING] = 0;
   const pri = lwpEprio(l);
-  const q = ci.at + QUEUES + pri * 2;
-  const prev = w[l.at + PREV];
-  const next = w[l.at + NEXT];
+  const q = c + QUEUES + pri * 2;
+  const prev = w[at + PREV];
+  const next = w[at + NEXT];
   if (prev === 0) w[q] = next;
-  else w[k.lwps.view(prev).at + NEXT] = next;
+  else w[k.lwpBase + prev * LWP_WORDS + NEXT] = next;
   if (next === 0) w[q + 1] = prev;
-  else w[k.lwps.view(next).at + PREV] = prev;
-  w[l.at + NEXT] = 0;
-  w[l.at + PREV] = 0;
-  ci.count--;
-  if (isMovable(l)) ci.mcount--;
+  else w[k.lwpBase + next * LWP_WORDS + PREV] = prev;
+  w[at + NEXT] = 0;
+  w[at + PREV] = 0;
+  w[c + COUNT]--;
+  if (isMovable(l)) w[c + MCOUNT]--;
   if (w[q] === 0) {
-    w[ci.at + BITMAP + (pri >> 5)] &= ~(MSB >>> (pri & 31));
-    if (pri === ci.maxpriority) ci.maxpriority = topPriority(ci);
+    w[c + BITMAP + (pri >> 5)] &= ~(MSB >>> (pri & 31));
+    if (pri === w[c + MAXPRIORITY]) w[c + MAXPRIORITY] = topPriority(ci);
   }
 }
 
@@ -118,7 +132,8 @@ export function curcpuRunnable(ci: Cpu): boolean {
 
 /** Whether a thief may look at it: neither bound nor tied to the realm of its context. */
 export function isMovable(l: Lwp): boolean {
-  return (l.pflag & LP_BOUND) === 0 && (l.realm === 0 || !l.k.mp);
+  const { w, at } = l;
+  return (w[at + PFLAG] & LP_BOUND) === 0 && (w[at + REALM] === 0 || !l.k.mp);
 }
 
 /** Makes a locked LWP runnable on its CPU, whose run queue is locked too. */

@@ -31,9 +31,8 @@ import {
   SOBJ_PARK,
   SOBJ_SCHED,
   SOBJ_SELECT,
-  WMESGLEN,
 } from "../sys/param.js";
-import { writeText } from "../sys/record.js";
+import { packText } from "../sys/record.js";
 import { SLEEPQ_HEAD, SLEEPQ_TAIL, SLEEPTAB_BUCKET_WORDS, SLEEPTAB_SIZE } from "../sys/shapes.js";
 import { calloutHaltSpin, calloutSchedule } from "./callout.js";
 import { AT_SETRUNNABLE_CHOSEN, delayPoint } from "./delay.js";
@@ -41,7 +40,7 @@ import { lwpLock, lwpLocked, lwpSetlock, lwpUnlockTo, lwpUnlock } from "./lwploc
 import { kassert } from "./panic.js";
 import { schedTakecpu } from "./placement.js";
 import { lwpEprio } from "./priority.js";
-import { fire, PROBE_WAKEUP } from "./probe.js";
+import { fire, PROBE_WAKEUP, probing } from "./probe.js";
 import { schedEnqueue } from "./runq.js";
 import { firstsig, isStopSignal, sigispending } from "./sigpending.js";
 import { spinEnter, spinExit, spinOwned } from "./spin.js";
@@ -82,14 +81,25 @@ export function sleepqEnter(l: Lwp, lock: number): void {
   lwpUnlockTo(l, lock);
 }
 
+/** A wait message, packed. */
+export type Wmesg = readonly [number, number];
+
 /** Puts the current LWP on a queue; `wmesg` is its message (BLK-7). */
-export function sleepqEnqueue(l: Lwp, sleepq: number, wchan: number, wmesg: string, sobj: number): void {
+export function sleepqEnqueue(
+  l: Lwp,
+  sleepq: number,
+  wchan: number,
+  wmesg: string | Wmesg,
+  sobj: number,
+): void {
   const k = l.k;
   kassert(k, l.stat === LSONPROC && l.wchan === 0 && l.sleepq === 0, "sleepqEnqueue: not a running LWP");
   l.syncobj = sobj;
   l.wchan = wchan;
   l.sleepq = sleepq;
-  writeText(l.w, l.at + WMESG, WMESGLEN >> 2, wmesg);
+  const message = typeof wmesg === "string" ? packText(wmesg) : wmesg;
+  l.w[l.at + WMESG] = message[0];
+  l.w[l.at + WMESG + 1] = message[1];
   l.slptime = 0;
   l.sleeperr = 0;
   setStat(l, LSSLEEP);
@@ -202,7 +212,7 @@ export function sleepqRemove(l: Lwp): void {
   setStat(l, LSRUN);
   lwpSetlock(l, ci.mutex);
   l.slptime = 0;
-  fire(k, PROBE_WAKEUP, l.proc.pid, l.lid, ci.index - 1);
+  if (probing(k, PROBE_WAKEUP)) fire(k, PROBE_WAKEUP, l.proc.pid, l.lid, ci.index - 1);
   schedEnqueue(l, false);
   spinExit(k, ci.mutex);
 }

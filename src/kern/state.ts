@@ -17,7 +17,7 @@
  *   SLEEP              the lock of the sleep queue it is on
  *   STOP, SUSPENDED    the sleep queue's while it is on one, else its CPU's lwplock
  */
-import type { Lwp } from "../sys/lwp.js";
+import { LwpRecord, type Lwp } from "../sys/lwp.js";
 import {
   LP_RUNNING,
   LSIDL,
@@ -34,7 +34,9 @@ import {
 } from "../sys/param.js";
 import { lwpLocked } from "./lwplock.js";
 import { panic } from "./panic.js";
-import { fire, PROBE_STATE } from "./probe.js";
+import { fire, PROBE_STATE, probing } from "./probe.js";
+
+const STAT = LwpRecord.offset.stat;
 
 const bit = (...states: number[]) => states.reduce((set, s) => set | (1 << s), 0);
 
@@ -63,10 +65,11 @@ const ALWAYS: readonly number[] = (() => {
 
 /** Changes the state of a locked LWP. */
 export function setStat(l: Lwp, stat: number): void {
-  const from = l.stat;
+  const { w, at } = l;
+  const from = w[at + STAT];
   if (((ALWAYS[from] & (1 << stat)) === 0 && !permitted(l, from, stat)) || !lwpLocked(l)) refuse(l, from, stat);
-  l.stat = stat;
-  fire(l.k, PROBE_STATE, l.proc.pid, l.lid, from, stat, l.cpu.index - 1);
+  w[at + STAT] = stat;
+  if (probing(l.k, PROBE_STATE)) fire(l.k, PROBE_STATE, l.proc.pid, l.lid, from, stat, l.cpu.index - 1);
 }
 
 /** The conditions in LWP-15's table. */

@@ -21,46 +21,48 @@ import {
 } from "../sys/param.js";
 import { LWPCTL_CPU_NONE, LWPCTL_CURCPU, LWPCTL_PCTR } from "../sys/shapes.js";
 import { AT_EXIT_AWAY, AT_SWITCH_UNLOCKED, delayPoint } from "./delay.js";
-import { lwpLock, lwpLocked } from "./lwplock.js";
+import { lwpLock } from "./lwplock.js";
 import { kassert } from "./panic.js";
 import { schedSteal } from "./placement.js";
 import { lwpEprio } from "./priority.js";
-import { fire, PROBE_SWITCH } from "./probe.js";
+import { fire, PROBE_SWITCH, probing } from "./probe.js";
 import { runqFirst, schedDequeue, schedEnqueue } from "./runq.js";
 import { spinEnter, spinExit } from "./spin.js";
 import { setIdleOnproc, setStat } from "./state.js";
 
-const ATTENTION = CpuRecord.offset.attention;
-const PFLAG = LwpRecord.offset.pflag;
-const CTXSWTCH = LwpRecord.offset.ctxswtch;
+// The words of a switch, by address: see runq.ts.
+const { attention: ATTENTION, lwplock: LWPLOCK, mutex: RUNQ, flags: FLAGS, curpriority: CURPRIORITY } = CpuRecord.offset;
+const { onproc: ONPROC, curlwp: CURLWP, nswitch: NSWITCH, migrating: MIGRATING } = CpuRecord.offset;
+const { pflag: PFLAG, ctxswtch: CTXSWTCH, mutex: MUTEX, flag: FLAG, stat: STAT, lwpctl: LWPCTL } = LwpRecord.offset;
+const { targetCpu: TARGETCPU, dopreempt: DOPREEMPT } = LwpRecord.offset;
 
 /** The LWP this CPU should run next, still queued; null = the idle thread (SCH-23). The queue is locked. */
 export function schedNextlwp(ci: Cpu): Lwp | null {
-  if (ci.migrating !== null) return null;
+  if (ci.w[ci.at + MIGRATING] !== 0) return null;
   // A stolen one keeps the tick when it last ran (SCH-23).
   if (ci.count === 0) return schedSteal(ci);
   const l = runqFirst(ci);
-  if (l !== null) l.rticks = ci.k.g.ticks;
+  if (l !== null) l.rticks = ci.w[ci.k.ticksAt];
   return l;
 }
 
 /** Picks the next LWP and makes it LSONPROC (SCH-30). */
 function nextlwp(ci: Cpu): Lwp {
   let l = schedNextlwp(ci);
+  const { w } = ci;
+  const c = ci.at;
   if (l !== null) {
     schedDequeue(l);
     setStat(l, LSONPROC);
-    l.pflag |= LP_RUNNING;
-    l.mutex = ci.lwplock;
-    l.cpu = ci;
+    w[l.at + MUTEX] = c + LWPLOCK;
   } else {
     l = ci.idlelwp;
     setIdleOnproc(l);
-    l.pflag |= LP_RUNNING;
   }
+  w[l.at + PFLAG] |= LP_RUNNING;
   clearResched(ci);
-  ci.flags &= ~(SPCF_SEENRR | SPCF_SHOULDYIELD);
-  ci.curpriority = lwpEprio(l);
+  w[c + FLAGS] &= ~(SPCF_SEENRR | SPCF_SHOULDYIELD);
+  w[c + CURPRIORITY] = lwpEprio(l);
   return l;
 }
 
@@ -74,47 +76,49 @@ function clearResched(ci: Cpu): void {
 
 /** Switches away from `l`, the caller's own, which is locked. True: leave the context now. */
 export function miSwitch(l: Lwp): boolean {
-  const ci = l.cpu;
-  const { k } = l;
-  kassert(k, lwpLocked(l) && cur.lwp === l, "miSwitch: not the locked current LWP");
+  const ci = cur.cpu;
+  const { k, w, at } = l;
+  const c = ci.at;
+  const held = w[at + MUTEX];
+  kassert(k, w[held] === ci.index && cur.lwp === l, "miSwitch: not the locked current LWP");
   const now = k.g.time;
-  const idle = (l.flag & LW_IDLE) !== 0;
+  const idle = (w[at + FLAG] & LW_IDLE) !== 0;
   if (!idle) chargeTime(l, ci, now);
 
-  const held = l.mutex;
-  spinEnter(k, ci.mutex);
-  if (l.stat === LSONPROC) {
+  const runq = c + RUNQ;
+  spinEnter(k, runq);
+  if (w[at + STAT] === LSONPROC) {
     if (idle) {
       setStat(l, LSIDL);
     } else {
       setStat(l, LSRUN);
-      l.mutex = ci.mutex;
+      w[at + MUTEX] = runq;
       schedEnqueue(l, true);
-      if (l.targetCpu !== null) ci.migrating = l;
+      if (w[at + TARGETCPU] !== 0) ci.migrating = l;
     }
   }
   const next = nextlwp(ci);
   next.stime = now;
-  ci.onproc = next;
-  l.dopreempt = 0;
+  w[c + ONPROC] = next.index;
+  w[at + DOPREEMPT] = 0;
   if (next === l) {
     // Back on the same CPU: it is LSONPROC again, covered by the lwplock that is still held.
-    spinExit(k, ci.mutex);
+    spinExit(k, runq);
     spinExit(k, held);
     return false;
   }
 
   // Release all locks but the one that covers `l` now, mark it, and only then let go of it.
-  if (l.mutex === ci.mutex) spinExit(k, held);
-  else spinExit(k, ci.mutex);
-  l.ctxswtch = 1;
+  const covering = w[at + MUTEX];
+  spinExit(k, covering === runq ? held : runq);
+  w[at + CTXSWTCH] = 1;
   l.ncsw++;
-  l.pflag &= ~LP_RUNNING;
-  ci.nswitch++;
-  if ((l.lwpctl | next.lwpctl) !== 0) publishSwitch(l, next, ci);
-  ci.curlwp = next;
-  fire(k, PROBE_SWITCH, l.proc.pid, l.lid, l.stat, next.lid);
-  spinExit(k, l.mutex);
+  w[at + PFLAG] &= ~LP_RUNNING;
+  w[c + NSWITCH]++;
+  if ((w[at + LWPCTL] | w[next.at + LWPCTL]) !== 0) publishSwitch(l, next, ci);
+  w[c + CURLWP] = next.index;
+  if (probing(k, PROBE_SWITCH)) fire(k, PROBE_SWITCH, l.proc.pid, l.lid, l.stat, next.lid);
+  spinExit(k, covering);
   delayPoint(k, AT_SWITCH_UNLOCKED);
   return true;
 }
@@ -147,7 +151,7 @@ export function lwpExitSwitchaway(l: Lwp): void {
   spinExit(k, ci.mutex);
   ci.nswitch++;
   if (next.lwpctl !== 0) publishSwitch(null, next, ci);
-  fire(k, PROBE_SWITCH, l.proc.pid, l.lid, l.stat, next.lid);
+  if (probing(k, PROBE_SWITCH)) fire(k, PROBE_SWITCH, l.proc.pid, l.lid, l.stat, next.lid);
   // From here the LWP's record may be freed at any moment: `curlwp` goes first, LP_RUNNING last.
   const flags = l.pflag & ~LP_RUNNING;
   ci.curlwp = next;

@@ -7,6 +7,7 @@
  *
  * Priority is not lent yet: `eprio`, `inheritor` and `pichain` are there for it, and stay empty.
  */
+import { packText } from "../sys/record.js";
 import type { Kernel } from "../sys/kernel.js";
 import type { Lwp } from "../sys/lwp.js";
 import { PRI_KTHREAD, SOBJ_MUTEX } from "../sys/param.js";
@@ -24,6 +25,8 @@ import {
 import { spinEnter, spinExit, spinOwned } from "./spin.js";
 
 const NEXT = TurnstileRecord.offset.next;
+
+const TSTILE = packText("tstile");
 
 export const TS_READER_Q = 0;
 export const TS_WRITER_Q = 1;
@@ -83,7 +86,7 @@ export function turnstileBlock(
   sleepqEnter(l, chain);
   l.kpriority = 1;
   if (l.kpribase < PRI_KTHREAD) l.kpribase = PRI_KTHREAD;
-  sleepqEnqueue(l, queueOf(active, q), obj, "tstile", sobj);
+  sleepqEnqueue(l, queueOf(active, q), obj, TSTILE, sobj);
   return sleepqBlock(l, 0, false) === BLOCK_SWITCHED;
 }
 

@@ -26,7 +26,7 @@ import { lwpLock, lwpLocked, lwpUnlock } from "./lwplock.js";
 import { kassert } from "./panic.js";
 import { cpuNeedResched, flushKicks } from "./resched.js";
 import { clockPoll } from "./softclock.js";
-import { spinEnter, spinExit } from "./spin.js";
+import { spinEnter, spinExit, spinOwned } from "./spin.js";
 import { setStat } from "./state.js";
 import { miSwitch, preempt } from "./switch.js";
 import { cur } from "../sys/current.js";
@@ -85,6 +85,10 @@ function poll(l: Lwp, ci: Cpu, attention: number): number {
 
 /** On a stepwise machine the context is left once after every operation, so that another may be chosen (R12). */
 function step(l: Lwp): number {
+  const { k } = l;
+  // LWP-84 has it checked at each return; here it costs nobody anything.
+  const held = spinOwned(k, l.proc.lock) || spinOwned(k, l.mutex) || spinOwned(k, l.cpu.mutex);
+  kassert(k, !held && l.nopreempt === 0, "userret: a lock is held, or preemption is off");
   l.stepped = !l.stepped;
   return l.stepped ? RET_SWITCH : RET_USER;
 }

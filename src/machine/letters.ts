@@ -38,6 +38,8 @@ export interface WorkerBoot {
   readonly cpus: number;
   readonly idleSpins: number;
   readonly embedded: boolean;
+  /** Delay points may be armed. */
+  readonly delays: boolean;
 }
 
 export interface ClockBoot extends WorkerBoot {

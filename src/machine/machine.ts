@@ -118,7 +118,7 @@ export class Machine {
     }
     const limits: Limits = { ...DEFAULT_LIMITS, ...options.limits, cpus: this.cpus };
     const mp = this.cpus > 1 || this.#client;
-    this.#realm = new Realm(limits, { mp, selfClocked: !mp, shared: true }, undefined, (news) =>
+    this.#realm = new Realm(limits, { mp, selfClocked: !mp, shared: true, delays: this.#client }, undefined, (news) =>
       this.#hear(news),
     );
     this.#bootKernel();
@@ -159,6 +159,7 @@ export class Machine {
       cpus: this.cpus,
       idleSpins,
       embedded,
+      delays: this.#client,
       client: this.#client,
       ports: remote,
     };

@@ -55,7 +55,8 @@ export const BLOCK_WORDS = 64;
 
 /** Records of one type: where they stand, and this realm's views of them. */
 export class Pool<T extends View> {
-  readonly #views: (T | undefined)[] = [];
+  /** By index; 0 is null, so that a reference needs no test of its own. Undefined where this realm has none yet. */
+  readonly views: T[] = [null as unknown as T];
   readonly k: Kernel;
   readonly type: RecordType<T>;
   /** Address of record 1. */
@@ -74,15 +75,15 @@ export class Pool<T extends View> {
 
   /** This realm's view of record `index`, 1..limit. */
   view(index: number): T {
-    return this.#views[index] ?? this.#makeView(index);
+    return this.views[index] ?? this.#makeView(index);
   }
 
   #makeView(index: number): T {
     if (!(index > 0 && index <= this.limit))
       throw new RangeError(`${this.type.name} ${index} of ${this.limit}`);
-    while (this.#views.length < index) this.#views.push(undefined);
+    while (this.views.length < index) this.views.push(undefined as unknown as T);
     const v = new this.type.View(this.k, this.base + (index - 1) * this.type.words, index);
-    this.#views[index] = v;
+    this.views[index] = v;
     return v;
   }
 
@@ -119,6 +120,8 @@ export interface KernelOptions {
   readonly stepwise?: boolean;
   /** Shared memory, whatever `mp` says; as `mp` unless said. */
   readonly shared?: boolean;
+  /** Delay points may be armed (lockstep). */
+  readonly delays?: boolean;
   /** There is no clock but the CPU itself, which reads the time at every 64th user return. */
   readonly selfClocked?: boolean;
 }
@@ -148,6 +151,13 @@ export class Kernel {
   readonly mp: boolean;
   readonly stepwise: boolean;
   readonly selfClocked: boolean;
+  /** Delay points may be armed. */
+  readonly delays: boolean;
+  /** Address of the word that says which probes are on, and of the tick. */
+  readonly probesAt: number;
+  readonly ticksAt: number;
+  /** Address of LWP 0, which is none: LWP `i` stands at `lwpBase + i * LwpRecord.words`. */
+  readonly lwpBase: number;
   /** User returns of this realm, where they drive the clock. */
   polls = 0;
   readonly hz = HZ;
@@ -195,6 +205,7 @@ export class Kernel {
     this.mp = options.mp;
     this.stepwise = options.stepwise ?? false;
     this.selfClocked = options.selfClocked ?? false;
+    this.delays = options.delays ?? false;
     const at = new Layout();
     const globals = at.take(GlobalsRecord.words);
     const headers = [0, 1, 2, 3, 4, 5].map(() => at.take(POOL_HEADER_WORDS));
@@ -224,6 +235,9 @@ export class Kernel {
     this.w = new Int32Array(this.buffer);
     this.d = new Float64Array(this.buffer);
     this.g = new GlobalsRecord.View(this, globals, 1);
+    this.probesAt = globals + GlobalsRecord.offset.probes;
+    this.ticksAt = globals + GlobalsRecord.offset.ticks;
+    this.lwpBase = lwpBase - LwpRecord.words;
     this.cpus = new Pool(this, CpuRecord, headers[0], cpuBase, limits.cpus);
     this.procs = new Pool(this, ProcRecord, headers[1], procBase, limits.procs);
     this.lwps = new Pool(this, LwpRecord, headers[2], lwpBase, limits.lwps);

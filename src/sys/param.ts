@@ -70,6 +70,8 @@ export const LWP_PIDLID = 0x40000000;
 export const LWP_VFORK = 0x80000000 | 0;
 /** Flag of `lwpWait1`: the caller coordinates the exit of its process. */
 export const LWPWAIT_EXITCONTROL = 1;
+/** With it: EAGAIN after one sleep, so that the caller can look at everybody again (LWP-117, PRC-33). */
+export const LWPWAIT_ONCE = 2;
 
 // --- processes (PRC-1, PRC-2) ------------------------------------------------------------------
 

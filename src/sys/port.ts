@@ -27,5 +27,5 @@ export interface Port {
   /** The machine is dead: write the dump. Takes no lock. */
   panicked(message: string): void;
   /** Stops at a delay point until it is granted (lockstep). */
-  held(ci: Cpu, point: number): void;
+  held(ci: Cpu, point: number): unknown;
 }

@@ -144,6 +144,13 @@ export function writeText(w: Int32Array, at: number, words: number, value: strin
   }
 }
 
+/** Text of up to eight characters as the two words it takes: for messages that are written often. */
+export function packText(value: string): readonly [number, number] {
+  const w = new Int32Array(2);
+  writeText(w, 0, 2, value);
+  return [w[0], w[1]];
+}
+
 /** Declares a record. `extra` gives host-side fields that each realm's view has of its own. */
 export function defineRecord<T extends View>(
   name: string,
@@ -192,7 +199,7 @@ function accessorSource(key: string, f: Field, o: number): string {
       return `get ${key}() { return this.at + ${o}; }`;
     case "ref":
       return (
-        `get ${key}() { const i = ${word}; return i === 0 ? null : this.k.${f.to}s.view(i); }` +
+        `get ${key}() { const p = this.k.${f.to}s, i = ${word}, v = p.views[i]; return v === undefined ? p.view(i) : v; }` +
         ` set ${key}(v) { ${word} = v === null ? 0 : v.index; }`
       );
   }

@@ -8,9 +8,12 @@ export function lidArg(value: unknown, syscall: string): number {
   return lid === value ? lid : fail(ESRCH, syscall, value as number);
 }
 
-/** A hint: any number, of which the low 32 bits count; left out, 0. */
-export function hintArg(value: unknown, syscall: string): number {
-  return value === undefined ? 0 : wordArg(value, syscall, "hint");
+/**
+ * A hint: any number, of which the low 32 bits count. Left out, it is made of the id of the LWP that parks, so that each
+ * has a bucket of its own as far as they go (the bucket is told by bits 8 and up).
+ */
+export function hintArg(value: unknown, lid: number, syscall: string): number {
+  return value === undefined ? lid << 8 : wordArg(value, syscall, "hint");
 }
 
 /** A word: a number, cut to 32 bits. */

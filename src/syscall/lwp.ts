@@ -263,7 +263,7 @@ export function lwpGetname(lid: number, len = MAXCOMLEN): Operation<string> {
 
 /** `sched_yield`: an iterator of its own, since it is the call that must cost least. */
 class YieldOperation implements Operation<void>, Iterator<Token, void, undefined> {
-  #yielded = false;
+  private yielded = false;
 
   [Symbol.iterator](): this {
     return this;
@@ -271,8 +271,8 @@ class YieldOperation implements Operation<void>, Iterator<Token, void, undefined
 
   next(): IteratorResult<Token, void> {
     const l = caller("schedYield");
-    if (!this.#yielded) {
-      this.#yielded = true;
+    if (!this.yielded) {
+      this.yielded = true;
       if (yieldCpu(l)) return leave();
     }
     return returnStep(l) ?? DONE;

@@ -58,21 +58,44 @@ export function* operate<T>(
   }
 }
 
-/** An operation that never sleeps in the kernel. */
-export function* quick<T>(syscall: string, body: (l: Lwp) => T): Generator<Token, T, undefined> {
-  const l = caller(syscall);
-  let value: T | undefined;
-  let error: unknown;
-  try {
-    value = body(l);
-  } catch (e) {
-    if (e instanceof KernelAssertion) throw e;
-    error = e;
+/** An operation that never sleeps in the kernel. An iterator rather than a generator: half the cost. */
+class QuickOperation<T> implements Operation<T>, Iterator<Token, T, undefined> {
+  private readonly syscall: string;
+  private readonly body: (l: Lwp) => T;
+  private ran = false;
+  private value: T | undefined = undefined;
+  private error: unknown = undefined;
+
+  constructor(syscall: string, body: (l: Lwp) => T) {
+    this.syscall = syscall;
+    this.body = body;
   }
-  const r = userret(l);
-  if (r !== RET_USER) yield* returnToUser(l, r);
-  if (error !== undefined) throw error;
-  return value as T;
+
+  [Symbol.iterator](): this {
+    return this;
+  }
+
+  next(): IteratorResult<Token, T> {
+    const l = caller(this.syscall);
+    if (!this.ran) {
+      this.ran = true;
+      try {
+        this.value = this.body(l);
+      } catch (e) {
+        if (e instanceof KernelAssertion) throw e;
+        this.error = e;
+      }
+    }
+    const step = returnStep(l);
+    if (step !== null) return step;
+    if (this.error !== undefined) throw this.error;
+    return { done: true, value: this.value as T };
+  }
+}
+
+/** An operation from a body that does not sleep; it runs when the operation is first iterated. */
+export function quick<T>(syscall: string, body: (l: Lwp) => T): Operation<T> {
+  return new QuickOperation(syscall, body);
 }
 
 /** The rest of a return to user mode that did not succeed at once. */

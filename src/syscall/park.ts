@@ -16,15 +16,15 @@ const RETURNING = 2;
 
 /** An iterator rather than a generator: this is the hot path of every lock. */
 class ParkOperation implements Operation<void>, Iterator<Token, void, undefined> {
-  #state = CHECK;
-  #ticks = 0;
-  #error = 0;
+  private state = CHECK;
+  private ticks = 0;
+  private error = 0;
   /** What is wrong with an argument; thrown on the return to user mode, like all errors. */
-  #refused: unknown = undefined;
-  readonly #ts: Timespec | null | undefined;
-  readonly #unpark: number;
-  readonly #hint: number | undefined;
-  readonly #unparkHint: number | undefined;
+  private refused: unknown = undefined;
+  private readonly ts: Timespec | null | undefined;
+  private readonly unparkLid: number;
+  private readonly hint: number | undefined;
+  private readonly unparkHint: number | undefined;
 
   constructor(
     ts: Timespec | null | undefined,
@@ -32,10 +32,10 @@ class ParkOperation implements Operation<void>, Iterator<Token, void, undefined>
     hint: number | undefined,
     unparkHint: number | undefined,
   ) {
-    this.#ts = ts;
-    this.#unpark = lid;
-    this.#hint = hint;
-    this.#unparkHint = unparkHint;
+    this.ts = ts;
+    this.unparkLid = lid;
+    this.hint = hint;
+    this.unparkHint = unparkHint;
   }
 
   [Symbol.iterator](): this {
@@ -44,60 +44,60 @@ class ParkOperation implements Operation<void>, Iterator<Token, void, undefined>
 
   next(): IteratorResult<Token, void> {
     const l = caller("lwpPark");
-    if (this.#state === CHECK) {
-      const how = this.#block();
+    if (this.state === CHECK) {
+      const how = this.block();
       if (how === BLOCK_SWITCHED) return leave();
-    } else if (this.#state === BLOCKED) {
-      this.#finish(BLOCK_SWITCHED);
+    } else if (this.state === BLOCKED) {
+      this.finish(BLOCK_SWITCHED);
     }
     const step = returnStep(l);
     if (step !== null) return step;
-    if (this.#refused !== undefined) throw this.#refused;
-    if (this.#error !== 0) fail(this.#error, "lwpPark", l.lid);
+    if (this.refused !== undefined) throw this.refused;
+    if (this.error !== 0) fail(this.error, "lwpPark", l.lid);
     return DONE;
   }
 
-  #block(): number {
+  private block(): number {
     const l = caller("lwpPark");
-    this.#state = RETURNING;
+    this.state = RETURNING;
     let ts: Timespec | null;
     let hint: number;
     try {
       // Arguments first, before anything has happened.
-      ts = timespecArg(this.#ts, "lwpPark");
-      hint = hintArg(this.#hint, "lwpPark");
-      if (this.#unpark !== 0) {
-        const unparkHint = hintArg(this.#unparkHint, "lwpPark");
-        this.#error = unpark(l.proc, lidArg(this.#unpark, "lwpPark"), unparkHint);
+      ts = timespecArg(this.ts, "lwpPark");
+      hint = hintArg(this.hint, l.lid, "lwpPark");
+      if (this.unparkLid !== 0) {
+        const unparkHint = hintArg(this.unparkHint, this.unparkLid, "lwpPark");
+        this.error = unpark(l.proc, lidArg(this.unparkLid, "lwpPark"), unparkHint);
       }
     } catch (error) {
       if (error instanceof KernelAssertion) throw error;
-      this.#refused = error;
+      this.refused = error;
       return NOT_BLOCKED;
     }
-    if (this.#error !== 0) return NOT_BLOCKED;
+    if (this.error !== 0) return NOT_BLOCKED;
     if (ts !== null) {
       const ticks = absoluteTicks(l.k, ts);
       if (ticks < 0) {
-        this.#error = -ticks;
+        this.error = -ticks;
         return NOT_BLOCKED;
       }
-      this.#ticks = ticks;
+      this.ticks = ticks;
     }
-    const how = parkBlock(l, hint, this.#ticks);
-    if (how === BLOCK_SWITCHED) this.#state = BLOCKED;
-    else this.#finish(how);
+    const how = parkBlock(l, hint, this.ticks);
+    if (how === BLOCK_SWITCHED) this.state = BLOCKED;
+    else this.finish(how);
     return how;
   }
 
-  #finish(how: number): void {
+  private finish(how: number): void {
     const l = caller("lwpPark");
-    this.#state = RETURNING;
-    this.#error = parkUnblock(l, how, this.#ticks);
+    this.state = RETURNING;
+    this.error = parkUnblock(l, how, this.ticks);
   }
 }
 
-/** `#block` ended before `parkBlock`. */
+/** `block` ended before `parkBlock`. */
 const NOT_BLOCKED = -100;
 const DONE: IteratorResult<Token, void> = { done: true, value: undefined };
 
@@ -121,7 +121,7 @@ export function lwpPark(
 export function lwpUnpark(lid: number, hint?: number): Operation<void> {
   return quick("lwpUnpark", (l) => {
     const id = lidArg(lid, "lwpUnpark");
-    const error = unpark(l.proc, id, hintArg(hint, "lwpUnpark"));
+    const error = unpark(l.proc, id, hintArg(hint, id, "lwpUnpark"));
     if (error !== 0) fail(error, "lwpUnpark", id);
   });
 }
@@ -137,9 +137,11 @@ export function lwpUnparkAll(lids: readonly number[] | null, hint?: number): Ope
     if (!Array.isArray(lids)) fail(EFAULT, "lwpUnparkAll", undefined, "the targets must be an array of lids");
     if (lids.length === 0 || lids.length > LWP_UNPARK_MAX) fail(EINVAL, "lwpUnparkAll");
     // The whole array is checked before anybody is woken; then unknown ids are skipped.
-    const word = hintArg(hint, "lwpUnparkAll");
+    hintArg(hint, 0, "lwpUnparkAll");
     for (const lid of lids) wordArg(lid, "lwpUnparkAll", "lid");
-    for (const lid of lids) if (lid === (lid | 0)) unpark(l.proc, lid, word);
+    for (const lid of lids) {
+      if (lid === (lid | 0)) unpark(l.proc, lid, hintArg(hint, lid, "lwpUnparkAll"));
+    }
     return 0;
   });
 }

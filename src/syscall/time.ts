@@ -46,7 +46,11 @@ export function millisToTicks(k: Kernel, ms: number): number {
 
 /** The wall clock at the resolution of ticks. */
 export function wallclockAtTick(k: Kernel): Timespec {
-  const seconds = k.g.wallAtBoot + (k.g.ticks - 1) / k.hz;
-  const sec = Math.floor(seconds);
-  return { sec, nsec: Math.round((seconds - sec) * NSEC) };
+  // Not as one sum: a double of that size has no room for the nanoseconds of a tick.
+  const { wallAtBoot } = k.g;
+  const boot = Math.floor(wallAtBoot);
+  const ticks = k.g.ticks - 1;
+  const whole = Math.floor(ticks / k.hz);
+  const nsec = Math.round((wallAtBoot - boot) * NSEC) + (ticks - whole * k.hz) * (NSEC / k.hz);
+  return { sec: boot + whole + Math.floor(nsec / NSEC), nsec: nsec % NSEC };
 }

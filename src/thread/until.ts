@@ -2,6 +2,7 @@
  * Awaiting the host: `yield* until(promise)`.
  */
 import { ENOTSUP } from "../sys/errno.js";
+import { packText } from "../sys/record.js";
 import type { Lwp } from "../sys/lwp.js";
 import type { Cpu } from "../sys/cpu.js";
 import type { Token } from "../context/generator.js";
@@ -11,6 +12,8 @@ import { hostBlock, hostWakeup, hostwaitAdd } from "../kern/hostwait.js";
 import { BLOCK_SWITCHED, sleepqUnblock } from "../kern/sleepq.js";
 import { RET_USER, userret } from "../kern/userret.js";
 import { caller, fail, type Operation, returnToUser } from "../syscall/operation.js";
+
+const PROMISE = packText("promise");
 
 /** Where a promise stands. */
 interface Settlement<T> {
@@ -53,7 +56,7 @@ function* awaitPromise<T>(promise: PromiseLike<T>): Generator<Token, T, undefine
     },
   );
   while (!state.done) {
-    const how = hostBlock(l, "promise", 0);
+    const how = hostBlock(l, PROMISE, 0);
     if (how === BLOCK_SWITCHED) yield;
     sleepqUnblock(l, how, 0, true);
     if (state.done) break;

@@ -3,11 +3,27 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import * as K from "lwp/kernel";
 import * as S from "lwp/syscall";
-import { assertPanics, attempt, counters, parked, stateOf, TestMachine, withLock } from "../support/sim.js";
+import { assertPanics, attempt, counters, parked, stateOf, TestMachine } from "../support/sim.js";
 
 /** Wakes the parked LWP `lid` from outside. */
 function unpark(m: TestMachine, p: K.Proc, lid: number): void {
   m.asCpu(() => assert.equal(K.unpark(p, lid, 0), 0));
+}
+
+/** Interrupts the sleep of an LWP, as `lwpWakeup` does, and lets it run. */
+function wakeup(m: TestMachine, l: K.Lwp): void {
+  m.asCpu(() => {
+    K.lwpLock(l);
+    l.flag |= K.LW_CANCELLED;
+    K.lwpUnsleep(l, true);
+  });
+  m.run();
+}
+
+/** What a thread does that has been interrupted: the flag that did it ends one more sleep. */
+function* rest() {
+  yield* attempt(S.lwpPark());
+  yield* S.lwpPark();
 }
 
 /** That an LWP sleeps in a wait. */
@@ -83,7 +99,6 @@ describe("the process dumps core", () => {
     assert.deepEqual([p.nlwpwait, main.waitingfor], [1, 2]);
     assert.equal(m.k.w[p.lock], 0, "nobody holds the process");
     m.locked(p, () => {
-      p.sflag &= ~K.PS_WCORE;
       K.lwpLock(main);
       main.flag = (main.flag & ~K.LW_WCORE) | K.LW_WEXIT;
       K.setrunnable(main);
@@ -203,13 +218,13 @@ describe("one look at the process", () => {
   });
 
   test("LWP-64: a wait for any passes over one that is reserved, but knows that it exists", () => {
-    const m = new TestMachine();
+    // Unchecked: it is reserved by hand, for nobody.
+    const m = new TestMachine({ checked: false });
     const results: unknown[] = [];
     const p = m.spawn(function* () {
       yield* S.lwpCreate(function* () {});
       yield* S.lwpPark();
-      // By hand, so that the reserved one stays a zombie.
-      m.k.w.set([99], m.lwp(p, 2).at + K.LwpRecord.offset.waiter);
+      m.lwp(p, 2).waiter = 99;
       results.push(yield* attempt(S.lwpWait(0)));
       yield* S.lwpPark();
     });
@@ -396,8 +411,13 @@ describe("deadlock", () => {
 
   test("LWP-67: everyone who could become a zombie waits: nr + nz - nd <= nw", () => {
     // Siblings beside the waiter: running, suspended, detached; a zombie that is reserved for somebody else.
-    const table: [running: number, suspended: number, detached: number, zombies: number, deadlock: boolean][] =
-      [];
+    const table: [
+      running: number,
+      suspended: number,
+      detached: number,
+      zombies: number,
+      deadlock: boolean,
+    ][] = [];
     for (const running of [0, 1]) {
       for (const suspended of [0, 1, 2]) {
         for (const detached of [0, 1]) {
@@ -410,7 +430,8 @@ describe("deadlock", () => {
       }
     }
     for (const [running, suspended, detached, zombies, deadlock] of table) {
-      const m = new TestMachine();
+      // Unchecked: the zombie is reserved by hand, so that it is not collected.
+      const m = new TestMachine({ checked: false });
       let got: unknown = "sleeps";
       const p = m.spawn(function* () {
         for (let i = 0; i < zombies; i++) yield* S.lwpCreate(function* () {});
@@ -438,17 +459,12 @@ describe("interruption", () => {
     const p = m.spawn(function* () {
       yield* S.lwpCreate(parked);
       got = yield* attempt(S.lwpWait(2));
-      yield* S.lwpPark();
+      yield* rest();
     });
     m.run();
     const main = m.lwp(p, 1);
     assert.notEqual(main.flag & K.LW_SINTR, 0);
-    m.asCpu(() => {
-      K.lwpLock(main);
-      main.flag |= K.LW_CANCELLED;
-      K.lwpUnsleep(main, true);
-    });
-    m.run();
+    wakeup(m, main);
     assert.equal(got, "EINTR");
   });
 
@@ -497,7 +513,7 @@ describe("interruption", () => {
       for (let i = 0; i < 2; i++) {
         yield* S.lwpCreate(function* () {
           yield* attempt(S.lwpWait(2));
-          yield* S.lwpPark();
+          yield* rest();
         });
         yield* S.schedYield();
       }
@@ -506,9 +522,9 @@ describe("interruption", () => {
     m.run();
     assert.deepEqual([m.lwp(p, 2).waiter, p.nlwpwait], [3, 2]);
     // The second waiter gives up: the mark is the first one's, and stays.
-    wakeup(m, p, 4);
+    wakeup(m, m.lwp(p, 4));
     assert.deepEqual([m.lwp(p, 2).waiter, p.nlwpwait, m.lwp(p, 4).waitingfor], [3, 1, 0]);
-    wakeup(m, p, 3);
+    wakeup(m, m.lwp(p, 3));
     assert.deepEqual([m.lwp(p, 2).waiter, p.nlwpwait, m.lwp(p, 3).waitingfor], [0, 0, 0]);
   });
 
@@ -522,30 +538,16 @@ describe("interruption", () => {
       });
       yield* S.lwpPark();
       got = yield* attempt(S.lwpWait(0));
-      yield* S.lwpPark();
+      yield* rest();
     });
     m.run();
     unpark(m, p, 1);
     m.run();
-    wakeup(m, p, 1);
+    wakeup(m, m.lwp(p, 1));
     assert.equal(got, "EINTR");
     assert.equal(m.lwp(p, 2).waiter, 3);
   });
 });
-
-/** Interrupts the sleep of an LWP, once, and lets it run. */
-function wakeup(m: TestMachine, p: K.Proc, lid: number): void {
-  const l = m.lwp(p, lid);
-  m.asCpu(() => {
-    K.lwpLock(l);
-    l.flag |= K.LW_CANCELLED;
-    K.lwpUnsleep(l, true);
-  });
-  m.until(() => l.waitingfor === 0 && l.stat !== K.LSRUN && l.stat !== K.LSONPROC);
-  m.setFlags(l, 0);
-  l.flag &= ~K.LW_CANCELLED;
-  m.run();
-}
 
 describe("who is told", () => {
   interface Scene {
@@ -588,14 +590,21 @@ describe("who is told", () => {
   const suspend = (scene: Scene) => withB(scene, () => K.lwpSuspend(K.cur.lwp, scene.b));
   const resume = (scene: Scene) => withB(scene, () => K.lwpContinue(scene.b));
   const die = ({ m, p }: Scene) => unpark(m, p, 2);
-  const create = ({ m, p, b }: Scene, flags: number) =>
+  /** LWP 2 makes a sibling. */
+  const create = ({ m, p, b }: Scene, flags: number, closure: () => K.Body = parked) =>
     m.asCpu(() => {
-      const p0lwp = m.k.lwps.view(1);
       const saved = K.cur.lwp;
       K.cur.lwp = b;
-      const l = K.lwpCreate(b, p, 0, { kind: K.CTX_CLOSURE, closure: parked }, b.class) as K.Lwp;
+      const l = K.lwpCreate(b, p, 0, { kind: K.CTX_CLOSURE, closure }, b.class) as K.Lwp;
+      K.lwpStart(b, l, flags);
       K.cur.lwp = saved;
-      K.lwpStart(p0lwp, l, flags);
+    });
+  /** LWP 3, which does `what` when it is unparked. */
+  const createDoer = (scene: Scene, what: () => Generator<K.Token, unknown, undefined>) =>
+    create(scene, 0, function* () {
+      yield* S.lwpPark();
+      yield* what();
+      yield* S.lwpPark();
     });
 
   const told: [string, (scene: Scene) => void, ((scene: Scene) => void)?][] = [
@@ -613,22 +622,7 @@ describe("who is told", () => {
     [
       "an LWP is detached",
       ({ m, p }) => unpark(m, p, 3),
-      ({ m, p }) => {
-        // LWP 3 detaches LWP 2 when it is told to.
-        m.asCpu(() => {
-          const b = m.lwp(p, 2);
-          const saved = K.cur.lwp;
-          K.cur.lwp = b;
-          const closure = function* () {
-            yield* S.lwpPark();
-            yield* S.lwpDetach(2);
-            yield* S.lwpPark();
-          };
-          const l = K.lwpCreate(b, p, 0, { kind: K.CTX_CLOSURE, closure }, b.class) as K.Lwp;
-          K.lwpStart(b, l, 0);
-          K.cur.lwp = saved;
-        });
-      },
+      (scene) => createDoer(scene, () => attempt(S.lwpDetach(2))),
     ],
     [
       "the last reference on a dying LWP is dropped",
@@ -645,20 +639,7 @@ describe("who is told", () => {
     [
       "a wait fails",
       ({ m, p }) => unpark(m, p, 3),
-      ({ m, p, b }) => {
-        m.asCpu(() => {
-          const saved = K.cur.lwp;
-          K.cur.lwp = b;
-          const closure = function* () {
-            yield* S.lwpPark();
-            yield* attempt(S.lwpWait(77));
-            yield* S.lwpPark();
-          };
-          const l = K.lwpCreate(b, p, 0, { kind: K.CTX_CLOSURE, closure }, b.class) as K.Lwp;
-          K.lwpStart(b, l, 0);
-          K.cur.lwp = saved;
-        });
-      },
+      (scene) => createDoer(scene, () => attempt(S.lwpWait(77))),
     ],
   ];
   for (const [what, act, prepare] of told) {
@@ -694,7 +675,11 @@ describe("who is told", () => {
         resume(scene);
       },
     ],
-    ["a reference is dropped that is not the last", ({ m, b }) => m.asCpu(() => K.lwpDelref(b)), ({ m, p, b }) => m.locked(p, () => K.lwpAddref(b))],
+    [
+      "a reference is dropped that is not the last",
+      ({ m, b }) => m.asCpu(() => K.lwpDelref(b)),
+      ({ m, p, b }) => m.locked(p, () => K.lwpAddref(b)),
+    ],
   ];
   for (const [what, act, prepare] of untold) {
     test(`LWP-70: they are not woken when ${what}`, () => {
@@ -704,29 +689,15 @@ describe("who is told", () => {
 
   test("LWP-70: an interrupted sleeper passes one wake-up on", () => {
     const n = broadcasts(
-      ({ m, p }) => {
-        const w = m.lwp(p, 3);
-        m.asCpu(() => {
-          K.lwpLock(w);
-          w.flag |= K.LW_CANCELLED;
-          K.lwpUnsleep(w, true);
-        });
-      },
-      ({ m, k, p, b }) => {
-        m.asCpu(() => {
-          const saved = K.cur.lwp;
-          K.cur.lwp = b;
-          const closure = function* () {
-            K.spinEnter(k, p.lock);
-            assert.equal(yield* K.cvWaitSig(k, p.lwpcv, p.lock), K.EINTR);
-            K.spinExit(k, p.lock);
-            yield* S.lwpPark();
-          };
-          const l = K.lwpCreate(b, p, 0, { kind: K.CTX_CLOSURE, closure }, b.class) as K.Lwp;
-          K.lwpStart(b, l, 0);
-          K.cur.lwp = saved;
-        });
-      },
+      ({ m, p }) => wakeup(m, m.lwp(p, 3)),
+      (scene) =>
+        create(scene, 0, function* () {
+          const { k, p } = scene;
+          K.spinEnter(k, p.lock);
+          assert.equal(yield* K.cvWaitSig(k, p.lwpcv, p.lock), K.EINTR);
+          K.spinExit(k, p.lock);
+          yield* rest();
+        }),
     );
     assert.equal(n, 1);
   });
@@ -781,38 +752,45 @@ describe("test vectors", () => {
     assert.equal(got, "EDEADLK");
   });
 
-  for (const [flags, result] of [
-    [S.LWP_DETACHED, "EDEADLK"],
-    [0, "sleeps"],
-  ] as const) {
-    const kind = flags === 0 ? "joinable, so that its zombie keeps main asleep" : "detached, so that it is not";
-    test(`LWP-133: a third LWP suspends it and exits: ${kind}`, () => {
-      const m = new TestMachine();
-      let got: unknown = "sleeps";
-      const p = m.spawn(function* () {
-        const a = yield* S.lwpCreate(parked);
-        yield* S.lwpCreate(function* () {
-          yield* S.lwpSuspend(a);
-          yield* S.lwpPark();
-        }, flags);
-        got = yield* attempt(S.lwpWait(a));
+  test("LWP-133: a joinable third LWP suspends it: main sleeps on, and the third one's zombie keeps it asleep", () => {
+    const m = new TestMachine();
+    let got: unknown;
+    const p = m.spawn(function* () {
+      const a = yield* S.lwpCreate(parked);
+      yield* S.lwpCreate(function* () {
+        yield* S.lwpSuspend(a);
         yield* S.lwpPark();
       });
-      m.run();
-      assert.equal(stateOf(m.lwp(p, 2)), "SUSPENDED");
-      assert.equal(got, "sleeps");
-      assert.equal(counters(p), `nl3 nz0 nr2 nd${flags === 0 ? 0 : 1} nw1`);
-      unpark(m, p, 3);
-      m.run();
-      assert.equal(got, result);
-      assert.equal(counters(p), flags === 0 ? "nl3 nz1 nr1 nd0 nw1" : "nl2 nz0 nr1 nd0 nw0");
+      got = yield* attempt(S.lwpWait(a));
     });
-  }
+    m.run();
+    assert.equal(stateOf(m.lwp(p, 2)), "SUSPENDED");
+    assert.equal(counters(p), "nl3 nz0 nr2 nd0 nw1");
+    unpark(m, p, 3);
+    m.run();
+    assert.equal(counters(p), "nl3 nz1 nr1 nd0 nw1");
+    assertWaits(m.lwp(p, 1));
+    assert.equal(got, undefined);
+  });
 
-  test("LWP-133: a detached waker counts neither way: EDEADLK as soon as the target suspends, or not at all", () => {
-    // Stated is nr 2 > nw 1 "and sleeps on"; with C detached the rule of LWP-67 gives 2 + 0 - 1 <= 1. See above: the
-    // statement's numbers leave nd out, and the code's rule is LWP-67's.
-    assert.ok(true);
+  test("LWP-133: a detached one: EDEADLK as soon as it is suspended (the vector leaves nd out; LWP-67 counts it)", () => {
+    const m = new TestMachine();
+    const results: string[] = [];
+    const p = m.spawn(function* () {
+      const a = yield* S.lwpCreate(parked);
+      yield* S.lwpCreate(function* () {
+        yield* S.lwpSuspend(a);
+        results.push("suspended");
+        yield* S.lwpPark();
+      }, S.LWP_DETACHED);
+      results.push(String(yield* attempt(S.lwpWait(a))));
+      // 2 + 0 - 1 <= 1 while it waited.
+      results.push(counters(p));
+      yield* S.lwpPark();
+    });
+    m.run();
+    assert.equal(stateOf(m.lwp(p, 2)), "SUSPENDED");
+    assert.deepEqual([...results].sort(), ["EDEADLK", "nl3 nz0 nr2 nd1 nw0", "suspended"]);
   });
 
   test("LWP-134: one sibling suspended, a detached one running: EDEADLK; only detached ones: ESRCH", () => {
@@ -871,7 +849,7 @@ describe("test vectors", () => {
       yield* S.lwpCreate(parked);
       yield* S.lwpCreate(function* () {
         got.x = yield* attempt(S.lwpWait(2));
-        yield* S.lwpPark();
+        yield* rest();
       });
       yield* S.schedYield();
       yield* S.lwpCreate(function* () {
@@ -882,7 +860,7 @@ describe("test vectors", () => {
     });
     m.run();
     assert.equal(m.lwp(p, 2).waiter, 3);
-    wakeup(m, p, 3);
+    wakeup(m, m.lwp(p, 3));
     assert.deepEqual(got, { x: "EINTR" });
     assert.equal(m.lwp(p, 2).waiter, 0);
     unpark(m, p, 2);

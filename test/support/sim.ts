@@ -92,15 +92,6 @@ export class TestMachine {
     return l;
   }
 
-  /** Calls `body` whenever a CPU comes to that delay point, in the very window. */
-  inWindow(name: K.DelayPoint, body: () => void): void {
-    const bit = K.delayBit(name);
-    this.k.g.lockstep = 1;
-    this.sim.held = (_ci?: K.Cpu, point?: number) => {
-      if (point === bit) body();
-    };
-  }
-
   /** Calls `body` whenever a CPU waits for another, instead of failing; it plays the other CPU. */
   whileWaiting(body: (site: string) => void): void {
     this.sim.relax = body as (site: string) => never;

@@ -1,0 +1,107 @@
+/**
+ * What the stress program and its driver share: the kinds of operations, and where their figures stand in the scratch words
+ * of kernel memory.
+ */
+
+/** Kinds of operations, in the order of their counters. */
+export const KINDS = [
+  "lwpCreate",
+  "lwpCreate detached",
+  "lwpCreate suspended",
+  "lwpExit",
+  "lwpWait lid",
+  "lwpWait any",
+  "lwpDetach",
+  "lwpSuspend",
+  "lwpContinue",
+  "lwpWakeup",
+  "lwpPark",
+  "lwpPark deadline",
+  "lwpUnpark",
+  "lwpUnparkAll",
+  "lwpSetname",
+  "lwpGetname",
+  "lwpSelf",
+  "schedYield",
+  "Thread.spawn",
+  "Thread.join",
+  "mutexEnter",
+  "mutexExit",
+  "cvWait",
+  "cvSignal",
+  "cvBroadcast",
+  "callout",
+  "lwpMigrate",
+  "step park",
+  "step yield",
+] as const;
+
+export type Kind = (typeof KINDS)[number];
+
+/** Agents and puppets of each CPU, and step threads of each CPU. */
+export const AGENTS = 24;
+export const PUPPETS = 4;
+export const STEPS = 3;
+export const CPUS_MAX = 32;
+/** Mutexes; the first one is the interlock of the condition variables. */
+export const MUTEXES = 4;
+
+/** Offsets in words from the start of scratch memory. */
+let words = 0;
+const take = (n: number) => {
+  const at = words;
+  words += n + (n & 1);
+  return at;
+};
+
+/** Operations still to be handed out to CPUs. */
+export const LEFT = take(1);
+/** The puppets are to end. */
+export const STOP = take(1);
+/** Agents that have not ended, and the LWP that waits for them. */
+export const AGENTS_LEFT = take(1);
+export const MAIN_LID = take(1);
+export const SEED = take(1);
+/** CPUs whose agents and puppets have been started. */
+export const LAUNCHED = take(1);
+/** Set by the first agent that ends: nobody waits for tokens any more. */
+export const DRAIN = take(1);
+/** Tokens in stock, made, used; agents that wait for one. Under mutex 0. */
+export const TOKENS = take(1);
+export const TOKENS_MADE = take(1);
+export const TOKENS_USED = take(1);
+export const TOKEN_WAITERS = take(1);
+/** Joinable LWPs made; collected; detached later; those that nobody has laid claim to. */
+export const JOINABLE = take(1);
+export const COLLECTED = take(1);
+export const DETACHED = take(1);
+export const UNCLAIMED = take(1);
+/** Callouts set, and handlers run. */
+export const CALLOUTS_SET = take(1);
+export const CALLOUTS_RUN = take(1);
+/** A mutex, and behind it who is inside. */
+export const MUTEX = take(MUTEXES * 8);
+/** Condition variables with mutex 0: of tokens, and one that nobody signals. */
+export const CV_TOKENS = take(4);
+export const CV_TIMED = take(4);
+
+/** Puppets and step threads: lid, wakeups posted, the agent that waits for an answer, CPUs it has run on. */
+export const TARGET_WORDS = 4;
+export const T_LID = 0;
+export const T_POSTED = 1;
+export const T_PINGER = 2;
+export const T_CPUS = 3;
+export const TARGETS = take(CPUS_MAX * (PUPPETS + STEPS) * TARGET_WORDS);
+/** Agents: lid, answer, callout. */
+export const AGENT_WORDS = 12;
+export const A_LID = 0;
+export const A_ANSWER = 1;
+export const A_CALLOUT = 2;
+export const AGENT = take(CPUS_MAX * AGENTS * AGENT_WORDS);
+/** Counters of each CPU: operations by kind, and those whose target was on another CPU. */
+export const COUNTS = take(CPUS_MAX * KINDS.length * 2);
+export const SCRATCH_WORDS = words;
+
+export function countAt(cpu: number, kind: number, cross: 0 | 1): number {
+  return COUNTS + (cpu * KINDS.length + kind) * 2 + cross;
+}

@@ -1,0 +1,37 @@
+/**
+ * A realm of its own that sees a machine stand still, whatever its CPUs do: no operation was counted for a while. It writes
+ * the dump and ends the host process.
+ */
+import { writeSync } from "node:fs";
+import { workerData } from "node:worker_threads";
+import { dump, Kernel, type Limits } from "lwp/kernel";
+import { COUNTS, CPUS_MAX, KINDS } from "./shared.js";
+
+export interface WatchdogData {
+  readonly buffer: SharedArrayBuffer;
+  readonly limits: Limits;
+  /** Seconds without an operation that are a stall. */
+  readonly seconds: number;
+}
+
+const { buffer, limits, seconds } = workerData as WatchdogData;
+const k = new Kernel(limits, { mp: true }, buffer);
+let last = -1;
+let since = performance.now();
+
+function done(): number {
+  let n = 0;
+  for (let i = 0; i < CPUS_MAX * KINDS.length; i++) n += k.w[k.scratch + COUNTS + i * 2];
+  return n;
+}
+
+setInterval(() => {
+  const n = done();
+  if (n !== last) {
+    last = n;
+    since = performance.now();
+  } else if (performance.now() - since > seconds * 1000) {
+    writeSync(2, `stalled after ${n} operations: nothing has happened for ${seconds} s\n${dump(k).join("\n")}\n`);
+    process.kill(process.pid, "SIGABRT");
+  }
+}, 500);

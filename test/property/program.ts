@@ -1,0 +1,106 @@
+/**
+ * Random programs: plain data, so that a failing one can be printed, shrunk and run again.
+ */
+import fc from "fast-check";
+
+/** What a thread can do. Targets are numbers that are taken modulo what exists when the call is made. */
+export const CALLS = [
+  "lwpCreate",
+  "createStep",
+  "createAbandoned",
+  "lwpExit",
+  "lwpSelf",
+  "lwpWait",
+  "lwpSuspend",
+  "lwpContinue",
+  "lwpWakeup",
+  "lwpDetach",
+  "lwpPark",
+  "lwpPark until",
+  "lwpUnpark",
+  "lwpUnparkAll",
+  "lwpSetname",
+  "lwpGetname",
+  "schedYield",
+  "procExit",
+] as const;
+
+export type CallName = (typeof CALLS)[number];
+
+/** A call with two numbers, of which it makes what it needs: a target, flags, a deadline, a hint. */
+export type Call = readonly [name: CallName, a: number, b: number];
+
+export interface ProcessSpec {
+  readonly uid: number;
+  /** Soft RLIMIT_NTHR. */
+  readonly nthr: number;
+  /** What its threads do: the first thread the first, created ones any of the others. */
+  readonly scripts: readonly (readonly Call[])[];
+}
+
+export interface Program {
+  readonly cpus: number;
+  /** Limit of LWP records of the machine. */
+  readonly lwps: number;
+  /** Seed of the schedule. */
+  readonly seed: number;
+  readonly processes: readonly ProcessSpec[];
+}
+
+/** How often each call is made, relative to the others, by a thread that may go on after it. */
+const WEIGHTS: Readonly<Record<CallName, number>> = {
+  lwpCreate: 8,
+  createStep: 4,
+  createAbandoned: 6,
+  lwpExit: 2,
+  lwpSelf: 3,
+  lwpWait: 7,
+  lwpSuspend: 8,
+  lwpContinue: 9,
+  lwpWakeup: 10,
+  lwpDetach: 5,
+  lwpPark: 7,
+  "lwpPark until": 6,
+  lwpUnpark: 7,
+  lwpUnparkAll: 4,
+  lwpSetname: 4,
+  lwpGetname: 4,
+  schedYield: 5,
+  procExit: 2,
+};
+
+const number = fc.nat({ max: 255 });
+
+const anyCall: fc.Arbitrary<Call> = fc
+  .tuple(
+    fc.oneof(...CALLS.map((name) => ({ weight: WEIGHTS[name], arbitrary: fc.constant(name) }))),
+    number,
+    number,
+  )
+  .map(([name, a, b]) => [name, a, b] as const);
+
+const script = fc.array(anyCall, { minLength: 4, maxLength: 18, size: "max" });
+
+/** The first thread begins with three creations: what is to be seen takes several threads. */
+const mainScript = fc
+  .tuple(fc.array(fc.tuple(number, number), { minLength: 3, maxLength: 3 }), script, number)
+  .map(([made, rest, last]): readonly Call[] => [
+    ...made.map(([a, b]): Call => ["lwpCreate", a, b]),
+    ...rest,
+    last % 3 === 0 ? ["lwpExit", 0, 0] : ["procExit", last, 0],
+  ]);
+
+const processSpec: fc.Arbitrary<ProcessSpec> = fc.record({
+  uid: fc.nat({ max: 2 }),
+  nthr: fc.constantFrom(5, 8, 100),
+  scripts: fc
+    .tuple(mainScript, fc.array(script, { minLength: 2, maxLength: 4, size: "max" }))
+    .map(([main, others]) => [main, ...others]),
+});
+
+export const program: fc.Arbitrary<Program> = fc.record({
+  cpus: fc.integer({ min: 1, max: 4 }),
+  lwps: fc.constantFrom(24, 256),
+  seed: fc.integer(),
+  processes: fc.array(processSpec, { minLength: 5, maxLength: 7, size: "max" }),
+});

@@ -1,0 +1,399 @@
+/**
+ * The threads of a random program: each makes the calls of its script, and compares every result with what the model and the
+ * process's list of LWPs say it can be.
+ */
+import assert from "node:assert/strict";
+import * as K from "lwp/kernel";
+import * as S from "lwp/syscall";
+import type { Model, ProcessModel, ThreadModel } from "./model.js";
+import { type Call, type CallName, CALLS, type ProcessSpec } from "./program.js";
+
+/** LWPs that one process creates at most. */
+const CREATIONS = 14;
+/** Functions of step threads: index of the only one. */
+const STEP_ENTRY = 0;
+
+/** A step thread: up to four rounds, two bits of its argument each: yield, yield, park with a timeout, park. */
+export function stepFunction(model: () => Model): K.StepFunction {
+  return (t) => {
+    const me = model().threadOf(t.l);
+    me.progress++;
+    const round = t.get(0);
+    if (round > 0 && t.get(1) !== 0) checkStepPark(me, t);
+    if (round >= 4) return K.STEP_EXIT;
+    const kind = (t.l.arg >> (round * 2)) & 3;
+    t.set(0, round + 1);
+    t.set(1, kind >> 1);
+    t.set(K.STEP_TICKS_WORD, kind === 2 ? 1 + (t.l.arg & 3) : 0);
+    t.set(2, me.kicks);
+    return kind < 2 ? K.STEP_YIELD : K.STEP_PARK;
+  };
+}
+
+function checkStepPark(me: ThreadModel, t: K.StepThread): void {
+  const timed = t.get(K.STEP_TICKS_WORD) !== 0;
+  if (me.already) assert.equal(t.result, K.EALREADY);
+  else if (t.result === 0) assert.ok(wasKicked(me, t.get(2)), "a park ended for no reason");
+  else if (t.result === K.EINTR) assert.ok(me.wakeups > 0, "EINTR, but nobody woke it");
+  else assert.equal(t.result, timed ? K.ETIMEDOUT : 0);
+  me.already = false;
+}
+
+/** Whether anybody has taken it out of a sleep since it was kicked `before` times. */
+function wasKicked(me: ThreadModel, before: number): boolean {
+  return me.kicks > before || me.suspenders > 0;
+}
+
+/** What the threads of one run share. */
+export class Threads {
+  readonly #model: Model;
+  /** How often each call was made. */
+  readonly counts = new Map<CallName, number>(CALLS.map((name) => [name, 0]));
+  /** `pid.lid call -> result`, in order. */
+  readonly log: string[] = [];
+
+  constructor(model: Model) {
+    this.#model = model;
+  }
+
+  /** The start of a process's first thread. */
+  main(spec: ProcessSpec): () => K.Body {
+    return () => new Thread(this, this.#model, spec, 0).run();
+  }
+
+  tally(name: CallName): void {
+    this.counts.set(name, (this.counts.get(name) ?? 0) + 1);
+  }
+}
+
+class Thread {
+  readonly #shared: Threads;
+  readonly #model: Model;
+  readonly #spec: ProcessSpec;
+  readonly #script: number;
+  #m!: ProcessModel;
+  #me!: ThreadModel;
+
+  constructor(shared: Threads, model: Model, spec: ProcessSpec, script: number) {
+    this.#shared = shared;
+    this.#model = model;
+    this.#spec = spec;
+    this.#script = script;
+  }
+
+  *run(): Generator<K.Token, void, undefined> {
+    this.#m = this.#model.of(K.cur.lwp.proc);
+    this.#me = this.#model.threadOf(K.cur.lwp);
+    for (const given of this.#spec.scripts[this.#script]) {
+      const call = this.#allowed(given);
+      this.#me.progress++;
+      this.#shared.tally(call[0]);
+      const said = yield* this.#make(call);
+      this.#me.progress++;
+      this.#shared.log.push(`${this.#m.pid}.${this.#me.lid} ${call.join(" ")} -> ${said}`);
+    }
+  }
+
+  /** Programs end: from some number of LWPs on, a creation is only a yield. */
+  #allowed(call: Call): Call {
+    const creates = call[0] === "lwpCreate" || call[0] === "createStep" || call[0] === "createAbandoned";
+    return creates && this.#m.lids.length > CREATIONS ? ["schedYield", 0, 0] : call;
+  }
+
+  /** Some LWP that was created, or none. */
+  #target(a: number): number {
+    const { lids } = this.#m;
+    const n = a % (lids.length + 1);
+    return n === lids.length ? 1000 + a : lids[n];
+  }
+
+  #make([name, a, b]: Call): Generator<K.Token, string, undefined> {
+    switch (name) {
+      case "lwpCreate":
+        return this.#create(a, b);
+      case "createStep":
+        return this.#createStep(a, b);
+      case "createAbandoned":
+        return this.#createAbandoned();
+      case "lwpExit":
+        return this.#exit();
+      case "lwpSelf":
+        return this.#self();
+      case "lwpWait":
+        return this.#wait(b % 3 === 0 ? 0 : this.#target(a));
+      case "lwpSuspend":
+        return this.#suspend(this.#target(a));
+      case "lwpContinue":
+        return this.#continue(this.#target(a));
+      case "lwpWakeup":
+        return this.#wakeup(this.#target(a));
+      case "lwpDetach":
+        return this.#detach(this.#target(a));
+      case "lwpPark":
+        return this.#park(null, b % 4 === 0 ? this.#target(a) : 0, b & 0x30);
+      case "lwpPark until":
+        return this.#park(a % 12, 0, b & 0x30);
+      case "lwpUnpark":
+        return this.#unpark(this.#target(a), b & 0x30);
+      case "lwpUnparkAll":
+        return this.#unparkAll(a, b);
+      case "lwpSetname":
+        return this.#setname(a % 4 === 0 ? 0 : this.#target(a), "n".repeat(b % 20));
+      case "lwpGetname":
+        return this.#getname(a % 4 === 0 ? 0 : this.#target(a), b % 20);
+      case "schedYield":
+        return this.#yield();
+      case "procExit":
+        return this.#procExit(a);
+    }
+  }
+
+  // --- life and death ------------------------------------------------------------------------------
+
+  /** LWP-42, 43: EAGAIN, or 0. */
+  #creationError(): number {
+    const { p } = this.#m;
+    const { k } = this.#model;
+    const limit = Math.min(this.#spec.nthr, k.limits.lwps);
+    if (p.uid !== 0 && this.#model.charged(p.uid) + 1 > limit) return K.EAGAIN;
+    return p.zomblwp === null && k.lwps.inUse === k.lwps.limit ? K.EAGAIN : 0;
+  }
+
+  *#create(a: number, b: number): Generator<K.Token, string, undefined> {
+    const script = 1 + (a % (this.#spec.scripts.length - 1));
+    const flags = ((b & 3) === 0 ? S.LWP_SUSPENDED : 0) | ((b & 12) === 0 ? S.LWP_DETACHED : 0);
+    const expected = this.#creationError();
+    const lid = this.#m.lids.length + 1;
+    const start = () => new Thread(this.#shared, this.#model, this.#spec, script).run();
+    return yield* settle(S.lwpCreate(start, flags), (error, made) => {
+      assert.equal(error, expected);
+      if (error === 0) assert.equal(made, lid);
+    });
+  }
+
+  *#createStep(a: number, b: number): Generator<K.Token, string, undefined> {
+    const expected = this.#creationError();
+    const flags = (b & 3) === 0 ? S.LWP_DETACHED : 0;
+    const l = K.cur.lwp;
+    try {
+      const lid = K.createLwp(l, flags, { kind: K.CTX_STEP, entry: STEP_ENTRY, arg: a });
+      assert.equal(expected, 0);
+      yield* S.lwpSelf();
+      return `${lid}`;
+    } catch (error) {
+      assert.equal(errnoOf(error), expected);
+      return codeOf(error);
+    }
+  }
+
+  /** Created, and thrown away before it has started, as a failed clone would be (LWP-51). */
+  *#createAbandoned(): Generator<K.Token, string, undefined> {
+    const expected = this.#creationError();
+    const l = K.cur.lwp;
+    const made = K.lwpCreate(l, l.proc, 0, { kind: K.CTX_STEP, entry: STEP_ENTRY }, l.class);
+    assert.equal(made === null, expected !== 0);
+    if (made === null) return "EAGAIN";
+    assert.equal(K.lwpExitBegin(made), K.EXIT_READY);
+    K.lwpExitFinish(made);
+    assert.equal(made.stat, K.LSZOMB);
+    yield* S.lwpSelf();
+    return `${made.lid}`;
+  }
+
+  *#exit(): Generator<K.Token, string, undefined> {
+    yield* S.lwpExit();
+    return assert.fail("lwpExit came back");
+  }
+
+  *#procExit(status: number): Generator<K.Token, string, undefined> {
+    const { p } = this.#m;
+    // PRC-28: the first who asks decides.
+    if ((p.sflag & K.PS_WEXIT) === 0) this.#m.status = status << 8;
+    yield* S.procExit(status);
+    return assert.fail("procExit came back");
+  }
+
+  *#self(): Generator<K.Token, string, undefined> {
+    const lid = yield* S.lwpSelf();
+    assert.equal(lid, this.#me.lid);
+    return `${lid}`;
+  }
+
+  *#yield(): Generator<K.Token, string, undefined> {
+    yield* S.schedYield();
+    return "";
+  }
+
+  // --- waiting for others ----------------------------------------------------------------------------
+
+  #wait(lid: number): Generator<K.Token, string, undefined> {
+    const m = this.#m;
+    return settle(S.lwpWait(lid), (error, departed) => {
+      if (error === 0) return this.#collected(lid, departed as number);
+      assert.ok([K.ESRCH, K.EDEADLK, K.EINTR].includes(error));
+      if (error === K.EINTR) assert.ok(this.#me.wakeups > 0, "EINTR, but nobody woke it");
+      if (lid === this.#me.lid) assert.notEqual(error, K.ESRCH);
+      // SYS-11: no such LWP, detached, or collected by somebody else.
+      const l = error === K.ESRCH && lid !== 0 ? m.find(lid) : null;
+      assert.ok(l === null || (l.prflag & K.LPR_DETACHED) !== 0, `ESRCH for ${lid}, which is joinable`);
+    });
+  }
+
+  /** Each joinable LWP once, after its exit, and to whom asked for it. */
+  #collected(asked: number, departed: number): void {
+    const t = this.#m.thread(departed);
+    assert.ok(asked === 0 || asked === departed, `asked for ${asked}, got ${departed}`);
+    assert.ok(t.joinable && t.exiting && !t.collected, `LWP ${departed} cannot be collected`);
+    assert.ok(this.#m.find(departed) === null, `LWP ${departed} is still there`);
+    t.collected = true;
+    this.#model.collected++;
+  }
+
+  #suspend(lid: number): Generator<K.Token, string, undefined> {
+    const m = this.#m;
+    const self = lid === this.#me.lid;
+    const onlyOne = self && m.p.nrlwps === 1;
+    const there = m.alive(lid) !== null;
+    const before = there ? m.thread(lid).continues : 0;
+    // A call that is woken is executed again, and may take its target out of a sleep each time.
+    if (there && !onlyOne) m.thread(lid).suspenders++;
+    return settle(S.lwpSuspend(lid), (error) => {
+      if (there && !onlyOne) {
+        m.thread(lid).suspenders--;
+        m.thread(lid).kicks++;
+      }
+      assert.ok([0, K.ESRCH, K.EDEADLK].includes(error));
+      if (!there) assert.equal(error, K.ESRCH);
+      if (onlyOne) assert.equal(error, K.EDEADLK);
+      if (error === K.EDEADLK) assert.ok(self);
+      if (error === K.ESRCH) assert.ok(m.alive(lid) === null, `ESRCH for ${lid}, which is there`);
+      if (error !== 0 || self || (m.p.sflag & K.PS_WEXIT) !== 0) return;
+      // SYS-15: it is suspended, unless somebody has let it go on.
+      const t = m.thread(lid);
+      const l = m.alive(lid);
+      if (t.continues === before) assert.equal(l?.stat, K.LSSUSPENDED, `${lid} was not suspended`);
+    });
+  }
+
+  #continue(lid: number): Generator<K.Token, string, undefined> {
+    const l = this.#m.alive(lid);
+    this.#model.continues(this.#m, lid);
+    return settle(S.lwpContinue(lid), (error) => assert.equal(error, l === null ? K.ESRCH : 0));
+  }
+
+  #wakeup(lid: number): Generator<K.Token, string, undefined> {
+    const expected = this.#model.wakes(this.#m, lid);
+    return settle(S.lwpWakeup(lid), (error) => assert.equal(error, expected));
+  }
+
+  #detach(lid: number): Generator<K.Token, string, undefined> {
+    const l = this.#m.find(lid);
+    let expected = 0;
+    if (l === null || l.stat === K.LSIDL) expected = K.ESRCH;
+    else if ((l.prflag & K.LPR_DETACHED) !== 0) expected = K.EINVAL;
+    if (expected === 0) this.#m.thread(lid).joinable = false;
+    return settle(S.lwpDetach(lid), (error) => assert.equal(error, expected));
+  }
+
+  // --- parking ---------------------------------------------------------------------------------------
+
+  /** `until`: ticks from now, or null for ever; 0 and 1 have passed. */
+  *#park(until: number | null, unpark: number, hint: number): Generator<K.Token, string, undefined> {
+    const { k } = this.#model;
+    const me = this.#me;
+    const unknown = unpark !== 0 && !this.#model.unparks(this.#m, unpark);
+    const deadline = until === null ? null : timeAtTick(k, until - 1);
+    const passed = until !== null && until <= 1;
+    const before = { kicks: me.kicks, token: me.token };
+    me.already = false;
+    return yield* settle(S.lwpPark(deadline, unpark, hint), (error) => {
+      if (unknown) return assert.equal(error, K.ESRCH);
+      if (passed) return assert.equal(error, K.ETIMEDOUT);
+      if (me.already || error === K.EALREADY) {
+        assert.ok(me.already, "EALREADY, but nothing was pending");
+        return assert.equal(error, K.EALREADY);
+      }
+      assert.ok(!before.token, "a wakeup that was pending got lost");
+      if (error === 0) assert.ok(wasKicked(me, before.kicks), "a park ended for no reason");
+      else if (error === K.EINTR) assert.ok(me.wakeups > 0, "EINTR, but nobody woke it");
+      else {
+        assert.equal(error, K.ETIMEDOUT);
+        assert.ok(until !== null && reached(k, deadline as S.Timespec), "a time-out before its time");
+      }
+    });
+  }
+
+  #unpark(lid: number, hint: number): Generator<K.Token, string, undefined> {
+    const found = this.#model.unparks(this.#m, lid);
+    return settle(S.lwpUnpark(lid, hint), (error) => assert.equal(error, found ? 0 : K.ESRCH));
+  }
+
+  #unparkAll(a: number, b: number): Generator<K.Token, string, undefined> {
+    if (b % 16 === 0) {
+      return settle(S.lwpUnparkAll(null), (error, most) => assert.deepEqual([error, most], [0, 1024]));
+    }
+    const lids = Array.from({ length: b % 5 }, (_, i) => this.#target(a + i * 7));
+    const woken = new Set<number>();
+    for (const lid of lids) this.#model.unparks(this.#m, lid, woken);
+    return settle(S.lwpUnparkAll(lids, b & 0x30), (error) =>
+      assert.equal(error, lids.length === 0 ? K.EINVAL : 0),
+    );
+  }
+
+  // --- names -----------------------------------------------------------------------------------------
+
+  #setname(lid: number, name: string): Generator<K.Token, string, undefined> {
+    const target = lid === 0 ? this.#me.lid : lid;
+    const there = this.#m.alive(target) !== null;
+    if (there) this.#m.thread(target).name = name.slice(0, 15);
+    return settle(S.lwpSetname(lid, name), (error) => assert.equal(error, there ? 0 : K.ESRCH));
+  }
+
+  #getname(lid: number, len: number): Generator<K.Token, string, undefined> {
+    const target = lid === 0 ? this.#me.lid : lid;
+    const there = this.#m.alive(target) !== null;
+    const name = there ? this.#m.thread(target).name : "";
+    const long = name.length + 1 > len;
+    return settle(S.lwpGetname(lid, len), (error, got) => {
+      assert.equal(error, there ? (long ? K.ENAMETOOLONG : 0) : K.ESRCH);
+      if (error === 0) assert.equal(got, name);
+    });
+  }
+}
+
+/** Makes a call and has its outcome looked at: errno, or 0 and the value. Anything but an `LwpError` goes on up. */
+function* settle<T>(
+  operation: S.Operation<T>,
+  look: (errno: number, value: T | undefined) => void,
+): Generator<K.Token, string, undefined> {
+  let value: T;
+  try {
+    value = yield* operation;
+  } catch (error) {
+    look(errnoOf(error), undefined);
+    return codeOf(error);
+  }
+  look(0, value);
+  return String(value ?? "");
+}
+
+function errnoOf(error: unknown): number {
+  if (error instanceof S.LwpError) return error.errno;
+  throw error;
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof S.LwpError ? error.code : String(error);
+}
+
+/** The wall-clock time `ticks` after the present tick. */
+function timeAtTick(k: K.Kernel, ticks: number): S.Timespec {
+  const at = k.g.ticks - 1 + ticks;
+  const sec = Math.floor(at / k.hz);
+  return { sec: k.g.wallAtBoot + sec, nsec: Math.round((at - sec * k.hz) * (1e9 / k.hz)) };
+}
+
+function reached(k: K.Kernel, ts: S.Timespec): boolean {
+  const now = k.g.ticks - 1;
+  return k.g.wallAtBoot + now / k.hz >= ts.sec + ts.nsec / 1e9 - 1e-6;
+}
