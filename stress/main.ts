@@ -24,7 +24,8 @@ process.exitCode = broken === 0 ? 0 : 1;
 function readCommandLine(): { ops: number; times: number; seed: number; cpus: number } {
   const integer = (text: string, name: string, from: number, to: number) => {
     const n = Number(text);
-    if (!Number.isInteger(n) || n < from || n > to) throw new RangeError(`--${name}: an integer ${from}..${to}`);
+    if (!Number.isInteger(n) || n < from || n > to)
+      throw new RangeError(`--${name}: an integer ${from}..${to}`);
     return n;
   };
   try {
@@ -125,5 +126,8 @@ function printKinds(): void {
       `${name.padEnd(20)} ${String(calls).padStart(9)} ${percent(calls).padStart(7)}  across CPUs ${String(across).padStart(8)}`,
     );
   }
-  console.log(`${total} operations, ${percent(cross)} of them across CPUs`);
+  const rarest = kinds.reduce((a, b) => (b.calls < a.calls ? b : a));
+  console.log(
+    `${total} operations, ${percent(cross)} of them across CPUs; rarest: ${rarest.name}, ${percent(rarest.calls)}`,
+  );
 }

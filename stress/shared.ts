@@ -41,7 +41,7 @@ export type Kind = (typeof KINDS)[number];
 /** Agents and puppets of each CPU, and step threads of each CPU. */
 export const AGENTS = 24;
 export const PUPPETS = 4;
-export const STEPS = 3;
+export const STEPS = 4;
 export const CPUS_MAX = 32;
 /** Mutexes; the first one is the interlock of the condition variables. */
 export const MUTEXES = 4;

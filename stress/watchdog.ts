@@ -31,7 +31,10 @@ setInterval(() => {
     last = n;
     since = performance.now();
   } else if (performance.now() - since > seconds * 1000) {
-    writeSync(2, `stalled after ${n} operations: nothing has happened for ${seconds} s\n${dump(k).join("\n")}\n`);
+    writeSync(
+      2,
+      `stalled after ${n} operations: nothing has happened for ${seconds} s\n${dump(k).join("\n")}\n`,
+    );
     process.kill(process.pid, "SIGABRT");
   }
 }, 500);

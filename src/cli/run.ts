@@ -7,7 +7,7 @@
 import { writeSync } from "node:fs";
 import { LinkError } from "../machine/factory.js";
 import { linkProgram } from "../machine/link.js";
-import { boot, type CpuStats, type Exit, MachineError } from "../machine/machine.js";
+import { boot, type CpuStats, type Exit, type Machine, MachineError } from "../machine/machine.js";
 
 export const STATUS_NOT_STARTED = 2;
 export const STATUS_MACHINE_STOPPED = 70;
@@ -20,9 +20,10 @@ export interface RunOptions {
 
 /** Runs the program and ends the host process with its status. */
 export async function run(file: string, args: readonly string[], options: RunOptions): Promise<never> {
+  let machine: Machine | null = null;
   try {
     const linked = await linkProgram(file);
-    const machine = await boot({ cpus: options.cpus, dedicated: true });
+    machine = await boot({ cpus: options.cpus, dedicated: true });
     const bootMs = performance.now();
     const p = await machine.execLinked(linked, args);
     const exit = await p.exited;
@@ -32,6 +33,8 @@ export async function run(file: string, args: readonly string[], options: RunOpt
       report({ bootMs, wallMs: exit.seconds * 1000, cpus: stats }, options.json === true);
     return process.exit(statusOf(exit));
   } catch (error) {
+    // The dump is complete once all CPUs have stopped.
+    if (error instanceof MachineError) await machine?.shutdown();
     return process.exit(explain(error));
   }
 }

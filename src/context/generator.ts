@@ -5,7 +5,6 @@
  * a token to leave for good. What ends the program's code ends the LWP: the context then runs the exit, which may sleep
  * as well. A program whose LWP is told to exit is dropped where it stands: like a killed process, it runs no `finally`.
  */
-import { CpuRecord } from "../sys/cpu.js";
 import { cur } from "../sys/current.js";
 import { KernelAssertion } from "../sys/errno.js";
 import type { Context, Lwp } from "../sys/lwp.js";
@@ -124,13 +123,11 @@ function* drainAndExit(l: Lwp): Generator<void, void, void> {
   lwpExitFinish(l);
 }
 
-const CURLWP = CpuRecord.offset.curlwp;
 const NOTHING = Symbol("nothing");
 
 /** Whether the LWP really gave way: to another, to what its CPU is asked for, or at the end of a step. */
 function hasLeft(l: Lwp): boolean {
-  const ci = cur.cpu;
-  return ci.w[ci.at + CURLWP] !== l.index || ci.attention !== 0 || l.stepped;
+  return cur.next !== l || l.stepped || cur.cpu.attention !== 0;
 }
 
 function throwInto(body: Body, error: unknown): IteratorResult<Token, unknown> {

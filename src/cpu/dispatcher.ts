@@ -34,23 +34,22 @@ export const STOP_STEPS = 3;
 /** Runs LWPs on `ci` until there is none, the slice is over, the machine stops, or `steps` contexts were resumed. */
 export function dispatch(ci: Cpu, steps: number): number {
   const { k } = ci;
-  const saved = { cpu: cur.cpu, lwp: cur.lwp, kicks: cur.kicks };
+  const saved = { ...cur };
   cur.cpu = ci;
+  cur.next = ci.curlwp;
   cur.kicks = 0;
   try {
     return loop(k, ci, steps);
   } finally {
     if (cur.kicks !== 0 && k.g.dead === 0) flushKicks(k);
-    cur.cpu = saved.cpu;
-    cur.lwp = saved.lwp;
-    cur.kicks = saved.kicks;
+    Object.assign(cur, saved);
   }
 }
 
 function loop(k: Kernel, ci: Cpu, steps: number): number {
   const attention = ci.at + ATTENTION;
   for (let left = steps; ; ) {
-    const l = ci.curlwp;
+    const l = cur.next;
     cur.lwp = l;
     if (k.w[attention] !== 0) {
       const stop = attend(k, ci);
@@ -112,16 +111,15 @@ export function retireBooter(k: Kernel): void {
 
 /** Runs host-side code as the CPU, between LWPs: an event of the host that makes LWPs go on. */
 export function asCpu<T>(ci: Cpu, body: () => T): T {
-  const saved = { cpu: cur.cpu, lwp: cur.lwp, kicks: cur.kicks };
+  const saved = { ...cur };
   cur.cpu = ci;
   cur.lwp = ci.curlwp;
+  cur.next = cur.lwp;
   cur.kicks = 0;
   try {
     return body();
   } finally {
     if (cur.kicks !== 0 && ci.k.g.dead === 0) flushKicks(ci.k);
-    cur.cpu = saved.cpu;
-    cur.lwp = saved.lwp;
-    cur.kicks = saved.kicks;
+    Object.assign(cur, saved);
   }
 }

@@ -11,6 +11,7 @@ import { type Cpu, CpuRecord } from "../sys/cpu.js";
 import { GlobalsRecord } from "../sys/globals.js";
 import type { Kernel } from "../sys/kernel.js";
 import { ATTN_TICK } from "../sys/param.js";
+import { hostTime } from "./hostport.js";
 import { DELAY_POINTS, type DelayPoint, delayBit } from "../kern/delay.js";
 
 const ARMED = CpuRecord.offset.armed;
@@ -23,7 +24,7 @@ const REACHED = GlobalsRecord.offset.lockstepReached;
 
 const ALL_POINTS = 2 ** DELAY_POINTS.length - 1;
 /** How often the state is looked at though nobody has told of a change, in milliseconds. */
-const LOOK_MS = 100;
+const LOOK_MS = 5;
 /** Grants in a row to CPUs that only wait for each other, after which nothing can come any more. */
 const STUCK = 2000;
 
@@ -150,19 +151,29 @@ export class Lockstep {
   // --- the whole machine -------------------------------------------------------------------------
 
   /**
-   * Arms everything: each CPU stops at the next point it comes to. Those that sleep are woken to do so; of those that
-   * compute outside the kernel it is for the caller to see that they come in.
+   * Arms everything, and lets the CPUs come to where they would sleep, with their clocks alike: so that every `run` begins
+   * the same. `outside`: those that compute outside the kernel, and go on computing until the caller lets them come in.
    */
-  armAll(): void {
-    for (let cpu = 0; cpu < this.#k.g.ncpu; cpu++) {
+  async armAll(outside: (cpu: number) => boolean): Promise<void> {
+    const { g, w, hz } = this.#k;
+    for (let cpu = 0; cpu < g.ncpu; cpu++) Atomics.store(w, this.#cpu(cpu).at + ARMED, ALL_POINTS);
+    for (let cpu = 0; cpu < g.ncpu; cpu++) {
       const ci = this.#cpu(cpu);
-      Atomics.store(this.#k.w, ci.at + ARMED, ALL_POINTS);
-      this.#wake(ci);
+      if (!outside(cpu)) {
+        this.#wake(ci);
+        while ((await this.reached(cpu)) !== "idle.sleeping" || ci.attention !== 0) {
+          if (this.heldAt(cpu) === "idle.sleeping") this.#wake(ci);
+          this.release(cpu);
+        }
+      }
+      ci.tick = g.ticks;
+      ci.ticks = hz / 10;
+      Atomics.and(w, ci.at + ATTENTION, ~ATTN_TICK);
     }
   }
 
   /**
-   * Runs the machine, one CPU at a time, until nothing can happen any more. All CPUs are armed. Returns what was granted.
+   * Runs the machine, one CPU at a time, until nothing can happen any more, after `armAll`. Returns what was granted.
    *
    * A CPU that is about to sleep is asked for a grant once somebody has woken it. The clock is an actor while callouts are
    * pending.
@@ -174,10 +185,13 @@ export class Lockstep {
     const asleepAt = new Map<number, number>();
     let relaxed = 0;
     for (;;) {
+      // First wait until everybody stands, then look: who goes may wake another.
+      for (let cpu = 0; cpu < g.ncpu; cpu++) {
+        const stands = (): boolean => options.finished(cpu) || this.heldAt(cpu) !== null;
+        await this.until(`CPU ${cpu} comes to a point`, stands);
+      }
       const ready: number[] = [];
       for (let cpu = 0; cpu < g.ncpu; cpu++) {
-        if (options.finished(cpu)) continue;
-        await this.until(`CPU ${cpu} comes to a point`, () => options.finished(cpu) || this.heldAt(cpu) !== null);
         if (options.finished(cpu)) continue;
         const wake = Atomics.load(w, this.#cpu(cpu).at + WAKE);
         if (this.heldAt(cpu) !== "idle.sleeping") asleepAt.delete(cpu);
@@ -210,9 +224,11 @@ export class Lockstep {
     return false;
   }
 
-  /** Disarms everything and lets everybody go; the clock goes on. */
+  /** Disarms everything and lets everybody go; the clock goes on from where it stands. */
   off(): void {
-    const { g, w } = this.#k;
+    const { g, w, hz } = this.#k;
+    g.time = Math.max(g.time, (g.ticks - 0.5) / hz);
+    g.wallAtBoot = hostTime() - g.time;
     g.lockstep = 0;
     for (let cpu = 0; cpu < g.ncpu; cpu++) {
       Atomics.store(w, this.#cpu(cpu).at + ARMED, 0);

@@ -67,11 +67,7 @@ export function cvHasWaiters(k: Kernel, cv: number): boolean {
 /** Queues the current LWP with the kernel boost on, then lets the interlock go (BLK-61). */
 export function cvEnter(l: Lwp, cv: number, interlock: number): void {
   const { k } = l;
-  kassert(
-    k,
-    !cvIsDead(k, cv) && interlockOwned(k, interlock),
-    "cvWait: dead, or interlock not held",
-  );
+  kassert(k, !cvIsDead(k, cv) && interlockOwned(k, interlock), "cvWait: dead, or interlock not held");
   l.kpriority = 1;
   const lock = sleeptabBucket(k.sleeptab, cv);
   spinEnter(k, lock);

@@ -37,7 +37,7 @@ import { lwpLock, lwpUnlock, lwpUnlockTo } from "./lwplock.js";
 import { lwpFree } from "./lwpfree.js";
 import { kassert } from "./panic.js";
 import { schedTakecpu } from "./placement.js";
-import { poolGet, poolPut } from "./pool.js";
+import { clearCold, poolGet, poolPut } from "./pool.js";
 import { fire, PROBE_LWP_CREATE, PROBE_LWP_START } from "./probe.js";
 import { flushKicks } from "./resched.js";
 import { runqAdmit } from "./runq.js";
@@ -115,6 +115,7 @@ function recycleZombie(p2: Proc): Lwp | null {
   kassert(k, l.piLenders === null && l.inheritedprio === PRI_NONE, "lwpCreate: a zombie with loans");
   const ts = l.ts;
   l.w.fill(0, l.at + 2, l.at + k.lwps.type.words);
+  clearCold(l, k.lwps);
   l.ts = ts;
   // A handle to the dead one must not find the new one: as if released and allocated.
   l.w[l.at] += 2;
@@ -180,7 +181,7 @@ function enlist(l1: Lwp, l2: Lwp, p2: Proc, flags: number): void {
     l2.prflag = LPR_DETACHED;
     p2.ndlwps++;
   }
-  l2.sigstk = l1.sigstk;
+  if (l1.sigstk !== 0) l2.sigstk = l1.sigstk;
   for (let i = 0; i < 2; i++) l2.w[l2.sigmask + i] = l1.w[l1.sigmask + i];
   // LWP-31: strictly increasing; only 0 is passed over when it wraps.
   p2.nlwpid = (p2.nlwpid + 1) | 0;

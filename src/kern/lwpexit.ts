@@ -92,6 +92,7 @@ export function lwpExitFinish(l: Lwp): void {
   const { k } = l;
   const p = l.proc;
   if ((l.prflag & LPR_DETACHED) !== 0) p.zomblwp = l;
+  else p.nzjoin++;
   if ((l.flag & LW_PENDSIG) !== 0 && procHasPending(l)) handSignalsOn(p);
   becomeZombie(l);
   p.nrlwps--;

@@ -33,6 +33,7 @@ export function lwpFree(l: Lwp, recycle: boolean, last: boolean): void {
     p.nlwps--;
     p.nzlwps--;
     if ((l.prflag & LPR_DETACHED) !== 0) p.ndlwps--;
+    else p.nzjoin--;
   }
   lidRemove(l);
   if (!last) {

@@ -63,7 +63,9 @@ export function* lwpWait1(
     if (exiting) {
       kassert(k, p.nlwps > 1, "lwpWait1: nobody left to wait for");
       yield* cvWait(k, p.lwpcv, p.lock);
-      if ((flags & LWPWAIT_ONCE) === 0) continue;
+      // Whoever is halted must be kicked anew. One on its way to LSZOMB hides another here, but broadcasts once more.
+      const halted = p.nlwps - p.nzlwps - p.nrlwps;
+      if ((flags & LWPWAIT_ONCE) === 0 || halted <= 0) continue;
       error = EAGAIN;
       break;
     }
@@ -108,6 +110,8 @@ function lookFor(l: Lwp, lid: number): number {
 
 /** Looks at all LWPs, newest first. EDEADLK, EDEADLK + index of a zombie to collect, or FOUND_*. */
 function scan(l: Lwp, lid: number, exiting: boolean): number {
+  // With nothing to collect, all that the exit coordinator asks is whether anybody is left: no scan for each that goes.
+  if (exiting && l.proc.nzjoin === 0) return l.proc.nlwps > 1 ? FOUND_SOME : FOUND_NONE;
   let found = FOUND_NONE;
   for (let l2 = procFirstLwp(l.proc); l2 !== null; l2 = siblingNext(l2)) {
     const r = inspect(l, l2, lid, exiting);

@@ -12,13 +12,16 @@ import type { Kernel } from "../sys/kernel.js";
 import { ATTN_HALT } from "../sys/param.js";
 
 const DEAD = GlobalsRecord.offset.dead;
+const DYING = GlobalsRecord.offset.dying;
 const ATTENTION = CpuRecord.offset.attention;
 
 /** Stops the machine. */
 export function panic(k: Kernel, message: string): never {
   const where = cur.cpu !== null && cur.cpu.k === k ? cur.cpu.index : -1;
-  if (Atomics.compareExchange(k.w, deadWord(k), 0, where) === 0) {
+  if (Atomics.compareExchange(k.w, k.g.at + DYING, 0, where) === 0) {
+    // Whoever sees that the machine is dead finds the reason.
     k.g.deadText = message;
+    Atomics.store(k.w, deadWord(k), where);
     for (let i = 1; i <= k.g.ncpu; i++) raiseHalt(k, i);
     k.port.panicked(message);
   }

@@ -13,7 +13,17 @@ import { spinEnter, spinExit } from "./spin.js";
 /** A zeroed record, or null when the pool's limit is reached. */
 export function poolGet<T extends View>(pool: Pool<T>): T | null {
   const index = rawGet(pool.k, pool.header, pool.base, pool.type.words, pool.limit);
-  return index === 0 ? null : pool.view(index);
+  if (index === 0) return null;
+  const record = pool.view(index);
+  // In its first life the cold part was never touched, and is not now.
+  if (record.gen !== 1) clearCold(record, pool);
+  return record;
+}
+
+/** Clears the cold part of a record that serves again. */
+export function clearCold<T extends View>(record: T, pool: Pool<T>): void {
+  const { coldWords } = pool.type;
+  if (coldWords > 0) pool.k.w.fill(0, pool.coldAt(record.index), pool.coldAt(record.index) + coldWords);
 }
 
 /** Gives a record back. Its generation changes, so handles to it no longer match. */

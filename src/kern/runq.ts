@@ -19,6 +19,7 @@ const NEXT = LwpRecord.offset.runqNext;
 const PREV = LwpRecord.offset.runqPrev;
 const RTICKS = LwpRecord.offset.rticks;
 const RTICKSUM = LwpRecord.offset.rticksum;
+const CPU = LwpRecord.offset.cpu;
 const PFLAG = LwpRecord.offset.pflag;
 const REALM = LwpRecord.offset.realm;
 const LWP_WORDS = LwpRecord.words;
@@ -34,8 +35,8 @@ const MSB = 0x80000000 | 0;
 
 /** Queues an LWP that the caller has made LSRUN; `swtch`: it was just switched out (SCH-20). */
 export function schedEnqueue(l: Lwp, swtch: boolean): void {
-  const ci = l.cpu;
   const { k, w, at } = l;
+  const ci = w[at + CPU] === cur.cpu.index ? cur.cpu : l.cpu;
   const c = ci.at;
   kassert(k, w[c + MUTEX] === cur.cpu.index, "schedEnqueue: the run queue is not locked");
   const ticks = w[k.ticksAt];
@@ -70,8 +71,8 @@ function reschedFlags(ci: Cpu, pri: number): number {
 
 /** Takes an LWP off its run queue (SCH-22). */
 export function schedDequeue(l: Lwp): void {
-  const ci = l.cpu;
   const { k, w, at } = l;
+  const ci = w[at + CPU] === cur.cpu.index ? cur.cpu : l.cpu;
   const c = ci.at;
   kassert(k, w[c + MUTEX] === cur.cpu.index, "schedDequeue: the run queue is not locked");
   if (w[c + MIGRATING] === l.index) w[c + MIGRATING] = 0;

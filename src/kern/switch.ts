@@ -31,10 +31,35 @@ import { spinEnter, spinExit } from "./spin.js";
 import { setIdleOnproc, setStat } from "./state.js";
 
 // The words of a switch, by address: see runq.ts.
-const { attention: ATTENTION, lwplock: LWPLOCK, mutex: RUNQ, flags: FLAGS, curpriority: CURPRIORITY } = CpuRecord.offset;
-const { onproc: ONPROC, curlwp: CURLWP, nswitch: NSWITCH, migrating: MIGRATING } = CpuRecord.offset;
-const { pflag: PFLAG, ctxswtch: CTXSWTCH, mutex: MUTEX, flag: FLAG, stat: STAT, lwpctl: LWPCTL } = LwpRecord.offset;
-const { targetCpu: TARGETCPU, dopreempt: DOPREEMPT } = LwpRecord.offset;
+const {
+  attention: ATTENTION,
+  lwplock: LWPLOCK,
+  mutex: RUNQ,
+  flags: FLAGS,
+  curpriority: CURPRIORITY,
+} = CpuRecord.offset;
+const {
+  onproc: ONPROC,
+  curlwp: CURLWP,
+  nswitch: NSWITCH,
+  migrating: MIGRATING,
+  busy: BUSY,
+} = CpuRecord.offset;
+const {
+  pflag: PFLAG,
+  ctxswtch: CTXSWTCH,
+  mutex: MUTEX,
+  flag: FLAG,
+  stat: STAT,
+  lwpctl: LWPCTL,
+} = LwpRecord.offset;
+const {
+  targetCpu: TARGETCPU,
+  dopreempt: DOPREEMPT,
+  stime: STIME,
+  rtime: RTIME,
+  ncsw: NCSW,
+} = LwpRecord.offset;
 
 /** The LWP this CPU should run next, still queued; null = the idle thread (SCH-23). The queue is locked. */
 export function schedNextlwp(ci: Cpu): Lwp | null {
@@ -81,7 +106,7 @@ export function miSwitch(l: Lwp): boolean {
   const c = ci.at;
   const held = w[at + MUTEX];
   kassert(k, w[held] === ci.index && cur.lwp === l, "miSwitch: not the locked current LWP");
-  const now = k.g.time;
+  const now = k.d[k.timeAt];
   const idle = (w[at + FLAG] & LW_IDLE) !== 0;
   if (!idle) chargeTime(l, ci, now);
 
@@ -98,7 +123,7 @@ export function miSwitch(l: Lwp): boolean {
     }
   }
   const next = nextlwp(ci);
-  next.stime = now;
+  k.d[(next.at + STIME) >> 1] = now;
   w[c + ONPROC] = next.index;
   w[at + DOPREEMPT] = 0;
   if (next === l) {
@@ -112,11 +137,12 @@ export function miSwitch(l: Lwp): boolean {
   const covering = w[at + MUTEX];
   spinExit(k, covering === runq ? held : runq);
   w[at + CTXSWTCH] = 1;
-  l.ncsw++;
+  k.d[(at + NCSW) >> 1]++;
   w[at + PFLAG] &= ~LP_RUNNING;
   w[c + NSWITCH]++;
   if ((w[at + LWPCTL] | w[next.at + LWPCTL]) !== 0) publishSwitch(l, next, ci);
   w[c + CURLWP] = next.index;
+  cur.next = next;
   if (probing(k, PROBE_SWITCH)) fire(k, PROBE_SWITCH, l.proc.pid, l.lid, l.stat, next.lid);
   spinExit(k, covering);
   delayPoint(k, AT_SWITCH_UNLOCKED);
@@ -133,9 +159,12 @@ function publishSwitch(l: Lwp | null, next: Lwp, ci: Cpu): void {
 }
 
 function chargeTime(l: Lwp, ci: Cpu, now: number): void {
-  const ran = now - l.stime;
-  l.rtime += ran;
-  ci.busy += ran;
+  const { d } = l.k;
+  const { at } = l;
+  const ran = now - d[(at + STIME) >> 1];
+  if (ran === 0) return;
+  d[(at + RTIME) >> 1] += ran;
+  d[(ci.at + BUSY) >> 1] += ran;
 }
 
 /** Leaves the CPU for ever: the LWP is LSZOMB and nothing of it is saved (SCH-34). */
@@ -155,6 +184,7 @@ export function lwpExitSwitchaway(l: Lwp): void {
   // From here the LWP's record may be freed at any moment: `curlwp` goes first, LP_RUNNING last.
   const flags = l.pflag & ~LP_RUNNING;
   ci.curlwp = next;
+  cur.next = next;
   if (k.mp) Atomics.store(l.w, l.at + PFLAG, flags);
   else l.pflag = flags;
   delayPoint(k, AT_EXIT_AWAY);

@@ -2,14 +2,14 @@
  * The clock of a machine, and its supervisor: starts the other CPUs, beats, hears one die.
  *
  * When a CPU dies, in steps: (1) it is marked FAILED; (2) the machine is marked dead, with a dump; (3) every CPU is told to
- * halt; (4) whoever spins on a lock of the dead one sees its state. If CPU 0 does not come to a poll within two seconds,
- * the process is ended, since nothing else can be done for it.
+ * halt; (4) whoever spins on a lock of the dead one sees its state. A CPU that does not come to a poll within a second is
+ * ended where it stands; where that is a CPU 0 that has nothing else to do, with the whole process.
  */
 import { parentPort, Worker, workerData } from "node:worker_threads";
 import { CpuRecord } from "../sys/cpu.js";
 import { KernelAssertion } from "../sys/errno.js";
 import { Kernel } from "../sys/kernel.js";
-import { CPU_FAILED, CPU_HALTED } from "../sys/param.js";
+import { CPU_FAILED, CPU_HALTED, CPU_ONLINE } from "../sys/param.js";
 import { BEAT_MS, clockBeat } from "../cpu/clock.js";
 import { HostPort } from "../cpu/hostport.js";
 import { panic } from "../kern/panic.js";
@@ -21,13 +21,14 @@ const k = new Kernel(boot.limits, { mp: true }, boot.buffer);
 k.port = new HostPort(k, (message) => writeDump(k, message));
 const first = boot.client ? 1 : 2;
 const tell = (news: ClockNews) => parentPort?.postMessage(news);
-/** How long CPU 0 may take to see that the machine is dead. */
-const GRACE_MS = 2000;
+/** How long a CPU may take to see that the machine stops. */
+const GRACE_MS = 1000;
 
 let online = 0;
-let running = 0;
+/** CPUs that run. */
+const workers = new Set<Worker>();
 for (let index = first; index <= boot.cpus; index++) startCpu(index);
-if (running === 0) tell({ kind: "online" });
+if (workers.size === 0) tell({ kind: "online" });
 
 function startCpu(index: number): void {
   const { client: _client, ports, ...common } = boot;
@@ -37,9 +38,8 @@ function startCpu(index: number): void {
     workerData: data,
     transferList: [port],
     name: `lwp CPU ${index - 1}`,
-    execArgv: process.execArgv,
   });
-  running++;
+  workers.add(worker);
   let why = "";
   worker.on("message", () => {
     online++;
@@ -49,11 +49,10 @@ function startCpu(index: number): void {
     why = `: ${error.message}`;
   });
   worker.on("exit", (code) => {
-    running--;
+    workers.delete(worker);
     const ci = k.cpus.view(index);
     if (ci.state !== CPU_HALTED && k.g.halted === 0)
       died(index, `CPU ${index - 1} died (exit code ${code}${why})`);
-    if (running === 0 && k.g.halted !== 0) stop();
   });
 }
 
@@ -66,23 +65,31 @@ function died(index: number, message: string): void {
   }
 }
 
-let deadSince = 0;
+/** When the machine began to stop, for whatever reason; 0 = it runs. */
+let stoppingSince = 0;
+/** The booting realm knows that it is dead. */
+let told = false;
 
 const timer = setInterval(() => {
-  if (k.g.dead === 0) {
-    clockBeat(k, boot.embedded);
-    if (k.g.halted !== 0 && running === 0) stop();
-    return;
-  }
-  if (deadSince === 0) {
-    deadSince = performance.now();
-    tell({ kind: "dead", message: k.g.deadText });
-  }
-  const cpu0 = k.cpus.view(1).state;
-  const stuck = cpu0 !== CPU_HALTED && cpu0 !== CPU_FAILED && performance.now() - deadSince > GRACE_MS;
-  if (stuck && !boot.client) process.kill(process.pid, "SIGKILL");
-  if (cpu0 === CPU_HALTED || cpu0 === CPU_FAILED) stop();
+  const { dead, halted } = k.g;
+  if (dead === 0) clockBeat(k, boot.embedded);
+  if (dead === 0 && halted === 0) return;
+  if (stoppingSince === 0) stoppingSince = performance.now();
+  if (dead !== 0 && !told) tell({ kind: "dead", message: k.g.deadText });
+  told = dead !== 0;
+  if (performance.now() - stoppingSince > GRACE_MS) endStuck(dead !== 0);
+  if (workers.size === 0 && (dead === 0 || !cpu0Runs())) stop();
 }, BEAT_MS);
+
+/** Whether the booting realm is CPU 0, and runs LWPs. */
+function cpu0Runs(): boolean {
+  return !boot.client && k.cpus.view(1).state === CPU_ONLINE;
+}
+
+function endStuck(dead: boolean): void {
+  for (const worker of workers) void worker.terminate();
+  if (dead && !boot.embedded && cpu0Runs()) process.kill(process.pid, "SIGKILL");
+}
 
 function stop(): void {
   clearInterval(timer);

@@ -30,7 +30,9 @@ function writeDirectly(stream: NodeJS.WriteStream, fd: number): void {
 writeDirectly(process.stdout, 1);
 writeDirectly(process.stderr, 2);
 
-const realm = new Realm(boot.limits, { mp: true, delays: boot.delays }, boot.buffer, (news) => boot.port.postMessage(news));
+const realm = new Realm(boot.limits, { mp: true, delays: boot.delays }, boot.buffer, (news) =>
+  boot.port.postMessage(news),
+);
 const cpu = new AttachedCpu(realm.k.cpus.view(boot.index));
 // Letters are read when the CPU looks for them, never by an event: it may be blocked in between.
 const nextLetter = (): Letter | null => {

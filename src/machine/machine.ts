@@ -8,7 +8,7 @@ import { availableParallelism } from "node:os";
 import { basename } from "node:path";
 import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
 import { cur } from "../sys/current.js";
-import { errorText, EAGAIN } from "../sys/errno.js";
+import { errorText, EAGAIN, KernelAssertion } from "../sys/errno.js";
 import { DEFAULT_LIMITS, type Kernel, type Limits } from "../sys/kernel.js";
 import { ATTN_HALT, CTX_CLOSURE } from "../sys/param.js";
 import type { Body } from "../context/generator.js";
@@ -16,6 +16,7 @@ import { asCpu, retireBooter } from "../cpu/dispatcher.js";
 import { Lockstep } from "../cpu/lockstep.js";
 import { endIdleWait } from "../cpu/loop.js";
 import { kernelBoot } from "../kern/init.js";
+import { panic } from "../kern/panic.js";
 import { procSpawn } from "../kern/proc.js";
 import { AttachedCpu, attend, ringCpu } from "./attached.js";
 import { LinkError, type LinkedProgram } from "./factory.js";
@@ -107,6 +108,7 @@ export class Machine {
   #ownCpu: Promise<void> = Promise.resolve();
   #next = 1;
   #dead: MachineError | null = null;
+  #booting: Waiter<void> | null = null;
   readonly #alive: NodeJS.Timeout;
 
   constructor(options: BootOptions) {
@@ -118,8 +120,11 @@ export class Machine {
     }
     const limits: Limits = { ...DEFAULT_LIMITS, ...options.limits, cpus: this.cpus };
     const mp = this.cpus > 1 || this.#client;
-    this.#realm = new Realm(limits, { mp, selfClocked: !mp, shared: true, delays: this.#client }, undefined, (news) =>
-      this.#hear(news),
+    this.#realm = new Realm(
+      limits,
+      { mp, selfClocked: !mp, shared: true, delays: this.#client },
+      undefined,
+      (news) => this.#hear(news),
     );
     this.#bootKernel();
     // A pending Atomics.waitAsync keeps nothing alive.
@@ -127,7 +132,12 @@ export class Machine {
     const idleSpins = this.cpus <= cores ? 2000 : 0;
     const dedicated = options.dedicated ?? false;
     this.ready = mp ? this.#startClock(limits, idleSpins, !dedicated) : Promise.resolve();
-    if (!this.#client) this.#ownCpu = this.#runCpu0(idleSpins, dedicated);
+    if (!this.#client) {
+      this.#ownCpu = this.ready.then(
+        () => this.#runCpu0(idleSpins, dedicated),
+        () => {},
+      );
+    }
   }
 
   /** The kernel, for those who look inside. */
@@ -167,11 +177,20 @@ export class Machine {
       workerData: data,
       transferList: remote,
       name: "lwp clock",
-      execArgv: process.execArgv,
+      ...inheritedOptions(),
+    });
+    let why = "";
+    this.#clockStopped = new Promise((stopped) => {
+      clock.on("error", (error) => {
+        why = `: ${error.message}`;
+      });
+      clock.on("exit", (code) => {
+        if (this.kernel.g.halted === 0) this.#clockDied(`the clock died (exit code ${code}${why})`);
+        stopped();
+      });
     });
     return new Promise((resolve, reject) => {
-      this.#clockStopped = new Promise((stopped) => clock.on("exit", () => stopped()));
-      clock.on("error", reject);
+      this.#booting = { resolve, reject };
       clock.on("message", (news: ClockNews) => {
         if (news.kind === "online") resolve();
         else if (news.kind === "dead") this.#die(news.message);
@@ -179,8 +198,17 @@ export class Machine {
     });
   }
 
+  /** Without a clock the machine stands still. If it died because the machine was dead, that is told already. */
+  #clockDied(message: string): void {
+    try {
+      panic(this.kernel, message);
+    } catch (error) {
+      if (!(error instanceof KernelAssertion)) throw error;
+    }
+    this.#die(message);
+  }
+
   async #runCpu0(idleSpins: number, dedicated: boolean): Promise<void> {
-    await this.ready;
     const ci = this.kernel.cpus.view(1);
     const mail = new AttachedCpu(ci);
     const letters = (): Letter | null => (mail.hasMail() ? (this.#ownLetters.shift() ?? null) : null);
@@ -337,6 +365,7 @@ export class Machine {
   #die(message: string): void {
     if (this.#dead !== null) return;
     this.#dead = new MachineError(message);
+    this.#booting?.reject(this.#dead);
     for (const waiter of [...this.#loading.values(), ...this.#spawning.values(), ...this.#living.values()]) {
       waiter.reject(this.#dead);
     }
@@ -350,7 +379,7 @@ export class Machine {
     g.halted = 1;
     for (let i = 1; i <= this.cpus; i++) attend(this.kernel.cpus.view(i), ATTN_HALT);
     endIdleWait(this.kernel.cpus.view(1));
-    await this.ready;
+    await this.ready.catch(() => {});
     await this.#ownCpu;
     await this.#clockStopped;
     for (const waiter of this.#living.values()) waiter.reject(new MachineError("the machine was shut down"));
@@ -360,6 +389,14 @@ export class Machine {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.shutdown();
   }
+}
+
+/**
+ * Options for the workers. They inherit those of the process, but one that is about the text of `node -e` alone would end
+ * them at once.
+ */
+function inheritedOptions(): { execArgv?: string[] } {
+  return process.execArgv.some((option) => option.startsWith("--input-type")) ? { execArgv: [] } : {};
 }
 
 function turn(): Promise<void> {

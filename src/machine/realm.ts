@@ -6,10 +6,10 @@
 import { writeSync } from "node:fs";
 import { deserialize, serialize } from "node:v8";
 import { cur } from "../sys/current.js";
-import type { Cpu } from "../sys/cpu.js";
+import { type Cpu, CpuRecord } from "../sys/cpu.js";
 import { KernelAssertion } from "../sys/errno.js";
 import { Kernel, type KernelOptions, type Limits } from "../sys/kernel.js";
-import { CTX_ENTRY } from "../sys/param.js";
+import { CPU_HALTED, CTX_ENTRY } from "../sys/param.js";
 import type { Body } from "../context/generator.js";
 import { attachContexts } from "../context/index.js";
 import type { StepFunction } from "../context/step.js";
@@ -19,10 +19,16 @@ import { cpuLoop, type LoopOptions } from "../cpu/loop.js";
 import { dump } from "../kern/dump.js";
 import { kernelAttach } from "../kern/init.js";
 import { panic } from "../kern/panic.js";
-import { poolPut } from "../kern/pool.js";
 import { procReap, procSpawn } from "../kern/proc.js";
 import { setThreadHost, type ThreadHost, type ThreadMain } from "../thread/host.js";
-import { mainRecord, startEntry, threadEnding } from "../thread/thread.js";
+import {
+  dropLocals,
+  freeRecord,
+  freeThreads,
+  mainRecord,
+  startEntry,
+  threadEnding,
+} from "../thread/thread.js";
 import {
   compileFactory,
   type Factory,
@@ -97,6 +103,8 @@ export class Realm {
       await cpuLoop(ci, { ...options, errands: () => this.#errands(letters) });
     } catch (error) {
       if (!(error instanceof KernelAssertion)) this.#panicFrom(ci, error);
+    } finally {
+      Atomics.store(this.k.w, ci.at + CpuRecord.offset.state, CPU_HALTED);
     }
   }
 
@@ -128,6 +136,8 @@ export class Realm {
     if (this.k.g.zombies === 0) return false;
     const ci = this.ci as Cpu;
     for (let c = asCpu(ci, () => procReap(this.k)); c !== null; c = asCpu(ci, () => procReap(this.k))) {
+      const { pid } = c;
+      asCpu(ci, () => freeThreads(this.k, pid));
       this.#tell({ kind: "exited", pid: c.pid, program: c.program, status: c.status, seconds: c.seconds });
     }
     return true;
@@ -140,6 +150,7 @@ export class Realm {
       this.#tell({ kind: "loaded", cpu: (this.ci?.index ?? 1) - 1, program: letter.program, error });
     } else if (letter.kind === "unload") {
       this.#programs.delete(letter.program);
+      dropLocals(this.k);
     } else {
       this.#tell({ kind: "spawned", id: letter.id, pid: this.#spawn(letter) });
     }
@@ -177,7 +188,7 @@ export class Realm {
       const start = { kind: CTX_ENTRY, entry: letter.entry, arg: t.index };
       const p = procSpawn(k, { comm: letter.comm, uid: DEFAULT_UID, program: letter.program }, start);
       if (p === null) {
-        poolPut(k.threads, t);
+        freeRecord(k, t);
         return 0;
       }
       return p.pid;

@@ -5,6 +5,8 @@
 import { defineRecord, type Face, f64, i32, spinlock, text, View } from "./record.js";
 
 export const globalsFields = {
+  /** Who is to say why the machine is dead: set first, by one only. Then the text, then `dead`. */
+  dying: i32("@"),
   /** Not 0 once a kernel assertion failed: index of the CPU that panicked, plus one, or -1. */
   dead: i32("@"),
   /** Why: the message of the assertion. */

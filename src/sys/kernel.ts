@@ -59,18 +59,25 @@ export class Pool<T extends View> {
   readonly views: T[] = [null as unknown as T];
   readonly k: Kernel;
   readonly type: RecordType<T>;
-  /** Address of record 1. */
+  /** Address of record 1, and of the cold part of record 0, which is none. */
   readonly base: number;
+  readonly coldBase: number;
   readonly limit: number;
   /** Address of the header: lock (2), first free, high-water mark, in use, spare. */
   readonly header: number;
 
-  constructor(k: Kernel, type: RecordType<T>, header: number, base: number, limit: number) {
+  constructor(k: Kernel, type: RecordType<T>, header: number, base: number, limit: number, cold = 0) {
     this.k = k;
     this.type = type;
     this.header = header;
     this.base = base;
+    this.coldBase = cold - type.coldWords;
     this.limit = limit;
+  }
+
+  /** Address of the cold part of record `index`. */
+  coldAt(index: number): number {
+    return this.coldBase + index * this.type.coldWords;
   }
 
   /** This realm's view of record `index`, 1..limit. */
@@ -156,6 +163,8 @@ export class Kernel {
   /** Address of the word that says which probes are on, and of the tick. */
   readonly probesAt: number;
   readonly ticksAt: number;
+  /** Index of the time in `d`. */
+  readonly timeAt: number;
   /** Address of LWP 0, which is none: LWP `i` stands at `lwpBase + i * LwpRecord.words`. */
   readonly lwpBase: number;
   /** User returns of this realm, where they drive the clock. */
@@ -224,6 +233,7 @@ export class Kernel {
     this.trace = at.take(limits.cpus * limits.trace * shape.TRACE_WORDS);
     const procBase = at.take(ProcRecord.words * limits.procs);
     const lwpBase = at.take(LwpRecord.words * limits.lwps);
+    const lwpCold = at.take(LwpRecord.coldWords * limits.lwps);
     const tsBase = at.take(TurnstileRecord.words * limits.lwps);
     // Processes share them: there are never more than processes.
     const mutexobjBase = at.take(MutexobjRecord.words * limits.procs);
@@ -236,11 +246,12 @@ export class Kernel {
     this.d = new Float64Array(this.buffer);
     this.g = new GlobalsRecord.View(this, globals, 1);
     this.probesAt = globals + GlobalsRecord.offset.probes;
+    this.timeAt = (globals + GlobalsRecord.offset.time) >> 1;
     this.ticksAt = globals + GlobalsRecord.offset.ticks;
     this.lwpBase = lwpBase - LwpRecord.words;
     this.cpus = new Pool(this, CpuRecord, headers[0], cpuBase, limits.cpus);
     this.procs = new Pool(this, ProcRecord, headers[1], procBase, limits.procs);
-    this.lwps = new Pool(this, LwpRecord, headers[2], lwpBase, limits.lwps);
+    this.lwps = new Pool(this, LwpRecord, headers[2], lwpBase, limits.lwps, lwpCold);
     this.turnstiles = new Pool(this, TurnstileRecord, headers[3], tsBase, limits.lwps);
     this.threads = new Pool(this, ThreadRecord, headers[4], threadBase, limits.threads);
     this.mutexobjs = new Pool(this, MutexobjRecord, headers[5], mutexobjBase, limits.procs);
@@ -255,6 +266,7 @@ export class Kernel {
   reset(scratchUsed: number): void {
     for (const pool of [this.procs, this.lwps, this.turnstiles, this.threads, this.mutexobjs]) {
       this.w.fill(0, pool.base, pool.base + pool.highWater * pool.type.words);
+      if (pool.type.coldWords > 0) this.w.fill(0, pool.coldAt(1), pool.coldAt(pool.highWater + 1));
     }
     for (let i = 1; i <= this.lwps.highWater; i++) {
       const l = this.lwps.view(i);

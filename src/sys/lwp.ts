@@ -5,45 +5,27 @@
  * the moment), s = run-queue lock, h = stripe of the lid table, S = select cluster, ! = only the LWP itself,
  * ~ = stable, @ = atomic, r = the realm it belongs to.
  */
-import { area, defineRecord, type Face, f64, i32, ref, text, the, View } from "./record.js";
+import { area, cold, defineRecord, type Face, f64, i32, ref, text, the, View } from "./record.js";
 import { CALLOUT_WORDS, CV_WORDS } from "./shapes.js";
 import { MAXCOMLEN, WMESGLEN } from "./param.js";
 import type { Kernel } from "./kernel.js";
 
 export const lwpFields = {
-  // --- identity ---
-  /** Its process, for life (LWP-1). */
-  proc: the("~", "proc"),
-  /** Id within the process; strictly increasing there (LWP-31). */
-  lid: i32("~"),
-  /** Name, kept when `named`; "(zombie)" once dead. */
-  name: text("p", MAXCOMLEN),
-  /** Whether it has a name at all. */
-  named: i32("p"),
-
-  // --- state ---
+  // --- switching: what every switch touches, together ---
   /** LSIDL .. LSSUSPENDED; written by `setStat` alone. */
   stat: i32("l"),
   /** LW_*; other CPUs set bits with the LWP locked. */
   flag: i32("l"),
   /** LP_*; written by the LWP, or by the CPU that switches it. */
   pflag: i32("!"),
-  /** LPR_* */
-  prflag: i32("p"),
   /** Address of the spin lock that covers it now; follows the state (LWP-17). */
   mutex: i32("l"),
   /** 1 from the moment it is switched out until its context is saved; whoever takes it over waits. */
   ctxswtch: i32("@"),
-  /** References; its own is the first. At 0 signals ignore it (LWP-29, 30). */
-  refcnt: i32("p"),
-
-  // --- scheduling ---
   /** The CPU it is tied to: runs, ran last, or is queued on. */
   cpu: the("l", "cpu"),
   /** A migration asked for; survives sleeping, cleared by the idle loop alone (LWP-76). */
   targetCpu: ref("l", "cpu"),
-  /** SCHED_OTHER, SCHED_FIFO, SCHED_RR */
-  class: i32("l"),
   /** What user space sees and decay works on; 0..223. */
   priority: i32("l"),
   /** Lent by waiters; -1 = none. */
@@ -52,43 +34,23 @@ export const lwpFields = {
   kpriority: i32("!"),
   /** Base of the boost: PRI_KERNEL, or PRI_KTHREAD on a turnstile. */
   kpribase: i32("!"),
-  /** Time-sharing estimate of recent CPU use. */
-  estcpu: i32("l"),
-  /** Processor set. */
-  psid: i32("l"),
-  /** Affinity mask of CPU indices as bits; 0 = none. */
-  affinity: i32("l"),
-  /** M2: ticks of its slice. */
-  timeslice: i32("l"),
-  /** Run time in seconds, charged at switch-out. */
-  rtime: f64("l"),
-  /** Machine time when it was put on a CPU. */
-  stime: f64("l"),
-  /** Seconds it has existed. */
-  swtime: i32("l"),
-  /** Whole seconds since it blocked. */
-  slptime: i32("l"),
+  /** Realm its context lives in; 0 = none yet, or a context that lives in no realm (R4). */
+  realm: i32("l"),
+  runqNext: i32("s"),
+  runqPrev: i32("s"),
   /** Tick when it was last chosen to run. */
   rticks: i32("l"),
   /** Ticks of running that ended in a yield or preemption. */
   rticksum: i32("l"),
-  /** Tick when it went to sleep. */
-  slpticks: i32("l"),
-  /** Ticks asleep. */
-  slpticksum: i32("l"),
-  /** Statclock ticks since last taken. */
-  cpticks: i32("@"),
-  pctcpu: i32("p"),
+  /** Machine time when it was put on a CPU. */
+  stime: f64("l"),
+  /** Run time in seconds, charged at switch-out. */
+  rtime: f64("l"),
   /** Context switches, and how many of them were asked for by `preempt`: 64-bit counters, exact to 2^53 as doubles. */
   ncsw: f64("l"),
-  nivcsw: f64("l"),
-  /** Preemption is off while this is not 0; a request met meanwhile waits in dopreempt. */
-  nopreempt: i32("!"),
   dopreempt: i32("s"),
-
-  // --- run queue ---
-  runqNext: i32("s"),
-  runqPrev: i32("s"),
+  /** Address of its lwpctl words; 0 = none. */
+  lwpctl: i32("p"),
 
   // --- sleeping ---
   /** Opaque identity of what it waits for; 0 = on no sleep queue. */
@@ -101,22 +63,40 @@ export const lwpFields = {
   sleepq: i32("l"),
   sleepqNext: i32("l"),
   sleepqPrev: i32("l"),
-  /** Interlock of the condition variable it waits on. */
-  cvlock: i32("l"),
   /** Result of the sleep. */
   sleeperr: i32("!"),
+  /** Whole seconds since it blocked. */
+  slptime: i32("l"),
+  /** Tick when it went to sleep. */
+  slpticks: i32("l"),
+  /** Ticks asleep. */
+  slpticksum: i32("l"),
+  /** Interlock of the condition variable it waits on. */
+  cvlock: i32("l"),
   /** The turnstile it owns, or sleeps on. */
   ts: ref("l", "turnstile"),
-  /** First of the turnstiles through which priority is lent to it. */
-  piLenders: ref("l", "turnstile"),
-  /** Timeout of its sleep; the handler is `sleepqTimeout`. */
-  timeoutCh: area("!", CALLOUT_WORDS),
-  /** "vfork": the parent waits here. */
-  waitcv: area("a", CV_WORDS),
-  /** "sigwait" */
-  sigcv: area("p", CV_WORDS),
 
-  // --- the process's lists ---
+  // --- life: identity, lists, what it runs ---
+  /** Its process, for life (LWP-1). */
+  proc: the("~", "proc"),
+  /** Id within the process; strictly increasing there (LWP-31). */
+  lid: i32("~"),
+  /** LPR_* */
+  prflag: i32("p"),
+  /** References; its own is the first. At 0 signals ignore it (LWP-29, 30). */
+  refcnt: i32("p"),
+  /** SCHED_OTHER, SCHED_FIFO, SCHED_RR */
+  class: i32("l"),
+  /** Whether it has a name at all. */
+  named: i32("p"),
+  /** CTX_*: how its context is made when it first runs. */
+  ctxkind: i32("~"),
+  /** Entry or step-function id. */
+  entry: i32("~"),
+  /** One word of argument: often the index of a thread record. */
+  arg: i32("~"),
+  /** How far a step context, or an epilogue, has come. */
+  phase: i32("!"),
   /** On p.lwps, newest first. */
   siblingNext: i32("p"),
   siblingPrev: i32("p"),
@@ -129,89 +109,97 @@ export const lwpFields = {
   waiter: i32("p"),
   /** Lid it waits for; 0 = any, or not waiting. */
   waitingfor: i32("p"),
-
-  // --- signals: posted here, delivered by what signals are built on ---
-  /** Two words of pending signals, two of the mask; alternate stack as an opaque word. */
-  sigpend: area("p", 2),
-  sigmask: area("p", 2),
-  sigstk: i32("p"),
-  /** First of the queued details of its pending signals. */
-  siginfo: i32("p"),
-  /** The mask to go back to at the next user return, and whether that is asked for. */
-  sigoldmask: area("p", 2),
-  sigrestore: i32("p"),
-  /** In sigwait: the set (two words), the signal taken, the links on the process's list of those who wait. */
-  sigwaitset: area("p", 2),
-  sigwaited: i32("p"),
-  sigwaiterNext: i32("p"),
-  sigwaiterPrev: i32("p"),
-  /** The set from which a signal was taken that is not yet delivered. */
-  sigpendset: i32("p"),
-  /** Its user-level context link. */
-  ctxlink: i32("p"),
-
-  // --- select: laid out, used by what select is built on ---
-  /** State of the wait; first descriptor record waited for; result. S = the cluster's lock. */
-  selflag: i32("S"),
-  selwait: i32("S"),
-  selret: i32("S"),
-  selrec: i32("!"),
-  selcluster: i32("!"),
-  selbits: i32("~"),
-  selni: i32("~"),
-
-  // --- credentials, resources ---
   /** Real uid of the cached credentials; still read after the reference is gone (LWP-53). */
   uid: i32("!"),
   /** Whether it holds a reference on its process's descriptor table. */
   fd: i32("!"),
-  /** Its private pointer; the emulation's; specificdata. */
-  private: i32("!"),
-  emuldata: i32("!"),
-  specdataref: i32("!"),
-  /** A fast soft interrupt lent by this LWP: the LWP to switch to. */
-  switchto: ref("!", "lwp"),
-  /** Locks held, as the lock checker counts them: first of the list, shared, exclusive. */
-  ldLocks: i32("!"),
-  shlocks: i32("!"),
-  exlocks: i32("!"),
-  /** Traced context switches pending; system-call table in force; descriptor that an open has cloned. */
-  ktrcsw: i32("!"),
-  sysent: i32("!"),
-  dupfd: i32("!"),
-  /** Generation of the time counter it reads. */
-  tcgen: i32("!"),
-  /** The last preemption refused: where, for which lock, when. */
-  pfailaddr: i32("!"),
-  pfaillock: i32("!"),
-  pfailtime: f64("!"),
-  /** Data of a tracer. */
-  dtrace: i32("~"),
-  /** Address of its lwpctl words; 0 = none. */
-  lwpctl: i32("p"),
-  lcpage: i32("p"),
+  /** Two words of pending signals, two of the mask; alternate stack as an opaque word. */
+  sigpend: area("p", 2),
+  sigmask: area("p", 2),
+  /** First of the turnstiles through which priority is lent to it. */
+  piLenders: ref("l", "turnstile"),
+  /** Time-sharing estimate of recent CPU use. */
+  estcpu: i32("l"),
+  /** Processor set. */
+  psid: i32("l"),
+  /** Affinity mask of CPU indices as bits; 0 = none. */
+  affinity: i32("l"),
+  /** Preemption is off while this is not 0; a request met meanwhile waits in dopreempt. */
+  nopreempt: i32("!"),
   /** Depth of the big kernel lock, and what it was before the last switch; there is none here, so always 0. */
   blcnt: i32("!"),
-  biglocks: i32("l"),
-  /** Voluntary and involuntary switches of its rusage. */
-  nvcswRu: i32("!"),
-  nivcswRu: i32("!"),
+  /** Statclock ticks since last taken. */
+  cpticks: i32("@"),
+  nivcsw: f64("l"),
+  /** Timeout of its sleep; the handler is `sleepqTimeout`. */
+  timeoutCh: area("!", CALLOUT_WORDS),
+  /** "vfork": the parent waits here. */
+  waitcv: area("a", CV_WORDS),
+  /** "sigwait" */
+  sigcv: area("p", CV_WORDS),
 
-  // --- what it runs ---
-  /** CTX_*: how its context is made when it first runs. */
-  ctxkind: i32("~"),
-  /** Entry or step-function id. */
-  entry: i32("~"),
-  /** One word of argument: often the index of a thread record. */
-  arg: i32("~"),
-  /** Realm its context lives in; 0 = none yet, or a context that lives in no realm (R4). */
-  realm: i32("l"),
-  /** How far a step context, or an epilogue, has come. */
-  phase: i32("!"),
+  // --- cold: rarely touched, in a table of their own ---
+  /** Name, kept when `named`; "(zombie)" once dead. */
+  name: cold(text("p", MAXCOMLEN)),
+  /** M2: ticks of its slice. */
+  timeslice: cold(i32("l")),
+  /** Seconds it has existed. */
+  swtime: cold(i32("l")),
+  pctcpu: cold(i32("p")),
+  sigstk: cold(i32("p")),
+  /** First of the queued details of its pending signals. */
+  siginfo: cold(i32("p")),
+  /** The mask to go back to at the next user return, and whether that is asked for. */
+  sigoldmask: cold(area("p", 2)),
+  sigrestore: cold(i32("p")),
+  /** In sigwait: the set (two words), the signal taken, the links on the process's list of those who wait. */
+  sigwaitset: cold(area("p", 2)),
+  sigwaited: cold(i32("p")),
+  sigwaiterNext: cold(i32("p")),
+  sigwaiterPrev: cold(i32("p")),
+  /** The set from which a signal was taken that is not yet delivered. */
+  sigpendset: cold(i32("p")),
+  /** Its user-level context link. */
+  ctxlink: cold(i32("p")),
+  /** State of the wait; first descriptor record waited for; result. S = the cluster's lock. */
+  selflag: cold(i32("S")),
+  selwait: cold(i32("S")),
+  selret: cold(i32("S")),
+  selrec: cold(i32("!")),
+  selcluster: cold(i32("!")),
+  selbits: cold(i32("~")),
+  selni: cold(i32("~")),
+  /** Its private pointer; the emulation's; specificdata. */
+  private: cold(i32("!")),
+  emuldata: cold(i32("!")),
+  specdataref: cold(i32("!")),
+  /** A fast soft interrupt lent by this LWP: the LWP to switch to. */
+  switchto: cold(ref("!", "lwp")),
+  /** Locks held, as the lock checker counts them: first of the list, shared, exclusive. */
+  ldLocks: cold(i32("!")),
+  shlocks: cold(i32("!")),
+  exlocks: cold(i32("!")),
+  /** Traced context switches pending; system-call table in force; descriptor that an open has cloned. */
+  ktrcsw: cold(i32("!")),
+  sysent: cold(i32("!")),
+  dupfd: cold(i32("!")),
+  /** Generation of the time counter it reads. */
+  tcgen: cold(i32("!")),
+  /** The last preemption refused: where, for which lock, when. */
+  pfailaddr: cold(i32("!")),
+  pfaillock: cold(i32("!")),
+  pfailtime: cold(f64("!")),
+  /** Data of a tracer. */
+  dtrace: cold(i32("~")),
+  lcpage: cold(i32("p")),
+  biglocks: cold(i32("l")),
+  /** Voluntary and involuntary switches of its rusage. */
+  nvcswRu: cold(i32("!")),
+  nivcswRu: cold(i32("!")),
   /** Words of a step function. */
-  words: area("!", 16),
+  words: cold(area("!", 16)),
   /** Result of the last kernel call of a step context. */
-  retval: i32("!"),
+  retval: cold(i32("!")),
 } as const;
 
 /** What an LWP runs, as its realm holds it. */

@@ -36,6 +36,8 @@ export const procFields = {
   nzlwps: i32("p"),
   /** Running or likely to run soon: IDL, RUN, ONPROC, SLEEP (LWP-25). */
   nrlwps: i32("p"),
+  /** Zombies that somebody may still collect: neither detached nor freed. */
+  nzjoin: i32("p"),
   /** Detached LWPs, zombies included (LWP-24). */
   ndlwps: i32("p"),
   /** LWPs in `lwpWait1` (LWP-26). */

@@ -19,6 +19,8 @@ import type { Kernel } from "./kernel.js";
 interface FieldBase {
   readonly words: number;
   readonly lock: string;
+  /** Stands apart from the rest, see `cold`. */
+  readonly cold?: boolean;
 }
 export interface I32Field extends FieldBase {
   readonly kind: "i32";
@@ -64,6 +66,12 @@ type AreaKeys<T> = { [K in keyof T]: T[K] extends AreaField ? K : never }[keyof 
 export type Face<T> = { -readonly [K in keyof T as K extends AreaKeys<T> ? never : K]: Plain<T[K]> } & {
   readonly [K in AreaKeys<T>]: number;
 };
+
+/**
+ * A field that is rarely touched: it stands in a second table of the pool, whose pages cost nothing until they are, and
+ * leaves the cache lines of the record to the others.
+ */
+export const cold = <F extends Field>(field: F): F => ({ ...field, cold: true });
 
 /** A 32-bit signed integer, or a set of flags. */
 export const i32 = (lock: string): I32Field => ({ kind: "i32", words: 1, lock });
@@ -114,8 +122,10 @@ export interface RecordType<T> {
   readonly name: string;
   /** Size in words, even. */
   readonly words: number;
+  /** Size of its cold part in words, even. */
+  readonly coldWords: number;
   readonly fields: Fields;
-  /** Offset of each field in words. */
+  /** Offset of each field in words, from the record's address or, if it is cold, that of its cold part. */
   readonly offset: Readonly<Record<string, number>>;
   readonly View: new (k: Kernel, at: number, index: number) => T;
 }
@@ -159,14 +169,17 @@ export function defineRecord<T extends View>(
 ): RecordType<T> {
   const offset: Record<string, number> = {};
   let words = 2;
+  let coldWords = 0;
   for (const [key, field] of Object.entries(fields)) {
-    if (field.kind === "f64" && words % 2 !== 0) words++;
-    offset[key] = words;
-    words += field.words;
+    const at = field.cold === true ? coldWords : words;
+    offset[key] = field.kind === "f64" ? at + (at % 2) : at;
+    if (field.cold === true) coldWords = offset[key] + field.words;
+    else words = offset[key] + field.words;
   }
   words += words % 2;
+  coldWords += coldWords % 2;
   const Class = compileClass(name, fields, offset, Base) as RecordType<T>["View"];
-  return { name, words, fields, offset, View: Class };
+  return { name, words, coldWords, fields, offset, View: Class };
 }
 
 type ViewClass = new (k: Kernel, at: number, index: number) => View;
@@ -177,26 +190,30 @@ function compileClass(
   offset: Record<string, number>,
   Base: ViewClass,
 ): ViewClass {
-  const body = Object.entries(fields).map(([key, f]) => accessorSource(key, f, offset[key]));
+  const body = Object.entries(fields).map(([key, f]) => accessorSource(name, key, f, offset[key]));
   const source = `return class ${name} extends Base {\n${body.join("\n")}\n}`;
   try {
     return new Function("Base", "readText", "writeText", source)(Base, readText, writeText) as ViewClass;
   } catch {
-    return closureClass(fields, offset, Base);
+    return closureClass(name, fields, offset, Base);
   }
 }
 
-function accessorSource(key: string, f: Field, o: number): string {
-  const word = `this.w[this.at + ${o}]`;
+/** Pool of a record type in the kernel. */
+const poolName = (record: string) => `${record.toLowerCase()}s`;
+
+function accessorSource(record: string, key: string, f: Field, o: number): string {
+  const base = f.cold === true ? `this.k.${poolName(record)}.coldAt(this.index)` : "this.at";
+  const word = `this.w[${base} + ${o}]`;
   switch (f.kind) {
     case "i32":
       return `get ${key}() { return ${word}; } set ${key}(v) { ${word} = v; }`;
     case "f64":
-      return `get ${key}() { return this.k.d[(this.at + ${o}) >> 1]; } set ${key}(v) { this.k.d[(this.at + ${o}) >> 1] = v; }`;
+      return `get ${key}() { return this.k.d[(${base} + ${o}) >> 1]; } set ${key}(v) { this.k.d[(${base} + ${o}) >> 1] = v; }`;
     case "text":
-      return `get ${key}() { return readText(this.w, this.at + ${o}, ${f.words}); } set ${key}(v) { writeText(this.w, this.at + ${o}, ${f.words}, v); }`;
+      return `get ${key}() { return readText(this.w, ${base} + ${o}, ${f.words}); } set ${key}(v) { writeText(this.w, ${base} + ${o}, ${f.words}, v); }`;
     case "area":
-      return `get ${key}() { return this.at + ${o}; }`;
+      return `get ${key}() { return ${base} + ${o}; }`;
     case "ref":
       return (
         `get ${key}() { const p = this.k.${f.to}s, i = ${word}, v = p.views[i]; return v === undefined ? p.view(i) : v; }` +
@@ -205,58 +222,66 @@ function accessorSource(key: string, f: Field, o: number): string {
   }
 }
 
-function closureClass(fields: Fields, offset: Record<string, number>, Base: ViewClass): ViewClass {
+function closureClass(
+  record: string,
+  fields: Fields, 
+  offset: Record<string, number>,
+  Base: ViewClass,
+): ViewClass {
   const Class = class extends Base {};
   for (const [key, f] of Object.entries(fields)) {
-    Object.defineProperty(Class.prototype, key, closureAccessor(f, offset[key]));
+    Object.defineProperty(Class.prototype, key, closureAccessor(record, f, offset[key]));
   }
   return Class;
 }
 
-function closureAccessor(f: Field, o: number): PropertyDescriptor & ThisType<View> {
+function closureAccessor(record: string, f: Field, o: number): PropertyDescriptor & ThisType<View> {
+  type Pools = Record<string, { coldAt(i: number): number }>;
+  const base = (v: View): number =>
+    f.cold === true ? (v.k as unknown as Pools)[poolName(record)].coldAt(v.index) : v.at;
   switch (f.kind) {
     case "i32":
       return {
         get() {
-          return this.w[this.at + o];
+          return this.w[base(this) + o];
         },
         set(v: number) {
-          this.w[this.at + o] = v;
+          this.w[base(this) + o] = v;
         },
       };
     case "f64":
       return {
         get() {
-          return this.k.d[(this.at + o) >> 1];
+          return this.k.d[(base(this) + o) >> 1];
         },
         set(v: number) {
-          this.k.d[(this.at + o) >> 1] = v;
+          this.k.d[(base(this) + o) >> 1] = v;
         },
       };
     case "text":
       return {
         get() {
-          return readText(this.w, this.at + o, f.words);
+          return readText(this.w, base(this) + o, f.words);
         },
         set(v: string) {
-          writeText(this.w, this.at + o, f.words, v);
+          writeText(this.w, base(this) + o, f.words, v);
         },
       };
     case "area":
       return {
         get() {
-          return this.at + o;
+          return base(this) + o;
         },
       };
     case "ref":
       return {
         get() {
-          const i = this.w[this.at + o];
+          const i = this.w[base(this) + o];
           const pools = this.k as unknown as Record<string, { view(i: number): View }>;
           return i === 0 ? null : pools[`${f.to}s`].view(i);
         },
         set(v: View | null) {
-          this.w[this.at + o] = v === null ? 0 : v.index;
+          this.w[base(this) + o] = v === null ? 0 : v.index;
         },
       };
   }

@@ -224,6 +224,7 @@ export function lwpDetach(lid: number): Operation<void> {
     p.ndlwps++;
     t.prflag |= LPR_DETACHED;
     if (t.stat === LSZOMB) {
+      p.nzjoin--;
       lwpFree(t, false, false);
       return;
     }

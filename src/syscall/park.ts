@@ -67,8 +67,8 @@ class ParkOperation implements Operation<void>, Iterator<Token, void, undefined>
       ts = timespecArg(this.ts, "lwpPark");
       hint = hintArg(this.hint, l.lid, "lwpPark");
       if (this.unparkLid !== 0) {
-        const unparkHint = hintArg(this.unparkHint, this.unparkLid, "lwpPark");
-        this.error = unpark(l.proc, lidArg(this.unparkLid, "lwpPark"), unparkHint);
+        const lid = lidArg(this.unparkLid, "lwpPark");
+        this.error = unpark(l.proc, lid, hintArg(this.unparkHint, lid, "lwpPark"));
       }
     } catch (error) {
       if (error instanceof KernelAssertion) throw error;

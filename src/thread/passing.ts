@@ -20,6 +20,8 @@ export const VALUE_NULL = 4;
 export const VALUE_BYTES = 5;
 /** A value that never leaves the realm. */
 export const VALUE_LOCAL = 6;
+/** There was one, but the arena had no room for it. */
+export const VALUE_LOST = 7;
 
 /** Turns values into bytes and back; the host's. */
 export interface Codec {

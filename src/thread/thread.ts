@@ -5,7 +5,7 @@
  * the joiner can take it; (2) under the record's lock the state changes, and who joins is read; (3) that one is unparked.
  * Join: (1) under the lock, done: take the result and free the record; (2) else leave one's lid and park until done.
  */
-import { EAGAIN, EDEADLK, EINVAL, ESRCH } from "../sys/errno.js";
+import { EAGAIN, EDEADLK, EINVAL, ENOMEM, ESRCH, LwpError } from "../sys/errno.js";
 import type { Kernel } from "../sys/kernel.js";
 import type { Lwp } from "../sys/lwp.js";
 import { CTX_CLOSURE, CTX_ENTRY, LWP_DETACHED } from "../sys/param.js";
@@ -34,6 +34,7 @@ import {
   VALUE_BYTES,
   VALUE_FALSE,
   VALUE_LOCAL,
+  VALUE_LOST,
   VALUE_NONE,
   VALUE_NULL,
   VALUE_NUMBER,
@@ -153,7 +154,10 @@ export function startEntry(l: Lwp): Body {
     t.argKind = VALUE_NONE;
     args = host.codec.decode(arenaTake(k, t.argAt)) as unknown[];
   }
-  if ((t.flags & THREAD_MAIN) !== 0) l.proc.startTime = k.port.now();
+  if ((t.flags & THREAD_MAIN) !== 0) {
+    t.pid = l.proc.pid;
+    l.proc.startTime = k.port.now();
+  }
   return f(...(args as never[])) as Body;
 }
 
@@ -219,9 +223,20 @@ function putResult(l: Lwp, t: ThreadRec, value: unknown, failed: boolean): void 
     t.resultKind = VALUE_LOCAL;
     threadHost(k).locals.set(t.index, value);
   } else {
-    const { codec } = threadHost(k);
-    t.resultAt = arenaPut(k, failed ? encodeError(codec.encode, value) : codec.encode(value), "Thread");
+    putBytes(k, t, value, failed);
+  }
+}
+
+/** What has no room fails the thread with ENOMEM (R9); an error that has none must not fail it once more. */
+function putBytes(k: Kernel, t: ThreadRec, value: unknown, failed: boolean): void {
+  const { codec } = threadHost(k);
+  const bytes = failed ? encodeError(codec.encode, value) : codec.encode(value);
+  try {
+    t.resultAt = arenaPut(k, bytes, "Thread");
     t.resultKind = VALUE_BYTES;
+  } catch (error) {
+    if (!failed || !(error instanceof LwpError)) throw error;
+    t.resultKind = VALUE_LOST;
   }
 }
 
@@ -252,6 +267,8 @@ function takeResult(k: Kernel, t: ThreadRec): unknown {
       locals.delete(t.index);
       return value;
     }
+    case VALUE_LOST:
+      return new LwpError(ENOMEM, "Thread", { detail: "there was no room in the arena for its error" });
     default: {
       const bytes = arenaTake(k, t.resultAt);
       t.resultKind = VALUE_NONE;
@@ -260,8 +277,31 @@ function takeResult(k: Kernel, t: ThreadRec): unknown {
   }
 }
 
+/**
+ * A process has ended: gives back the records of its threads that were killed or that nobody has joined. Called by the CPU
+ * that collects the process; what other realms keep for them goes with `dropLocals`.
+ */
+export function freeThreads(k: Kernel, pid: number): void {
+  const { threads } = k;
+  const last = threads.inUse === 0 ? 0 : threads.highWater;
+  for (let i = 1; i <= last; i++) {
+    const t = threads.view(i);
+    // Nobody else touches a record of this pid: its process has no LWPs.
+    if ((t.gen & 1) === 1 && t.pid === pid) freeRecord(k, t);
+  }
+}
+
+/** Forgets the values of this realm that no record stands for any more. */
+export function dropLocals(k: Kernel): void {
+  const { locals } = threadHost(k);
+  for (const index of locals.keys()) {
+    const t = k.threads.view(index);
+    if ((t.gen & 1) === 0 || t.resultKind !== VALUE_LOCAL) locals.delete(index);
+  }
+}
+
 /** Gives a record back, with what still hangs on it. */
-function freeRecord(k: Kernel, t: ThreadRec): void {
+export function freeRecord(k: Kernel, t: ThreadRec): void {
   if (t.argKind === VALUE_BYTES) arenaFree(k, t.argAt);
   if (t.resultKind === VALUE_BYTES) arenaFree(k, t.resultAt);
   if (t.resultKind === VALUE_LOCAL) threadHost(k).locals.delete(t.index);

@@ -10,13 +10,18 @@ function unpark(m: TestMachine, p: K.Proc, lid: number): void {
   m.asCpu(() => assert.equal(K.unpark(p, lid, 0), 0));
 }
 
-/** Interrupts the sleep of an LWP, as `lwpWakeup` does, and lets it run. */
-function wakeup(m: TestMachine, l: K.Lwp): void {
+/** Interrupts the sleep of an LWP, as `lwpWakeup` does. */
+function interrupt(m: TestMachine, l: K.Lwp): void {
   m.asCpu(() => {
     K.lwpLock(l);
     l.flag |= K.LW_CANCELLED;
     K.lwpUnsleep(l, true);
   });
+}
+
+/** Interrupts it, and lets it run. */
+function wakeup(m: TestMachine, l: K.Lwp): void {
+  interrupt(m, l);
   m.run();
 }
 
@@ -366,11 +371,43 @@ describe("exit control", () => {
     assert.deepEqual(results, [K.ESRCH]);
   });
 
+  test("LWP-66: it collects joinable zombies one by one, and sleeps while others are alive", () => {
+    const m = new TestMachine();
+    const results: unknown[] = [];
+    const p = m.spawn(function* () {
+      yield* S.lwpCreate(function* () {});
+      yield* S.lwpCreate(function* () {});
+      yield* S.lwpCreate(parked);
+      yield* S.lwpPark();
+      for (let i = 0; i < 4; i++) {
+        const departed = { lid: 0 };
+        results.push([yield* wait1(0, K.LWPWAIT_EXITCONTROL, departed), departed.lid]);
+      }
+      yield* S.lwpPark();
+    });
+    m.run();
+    unpark(m, p, 1);
+    m.run();
+    assert.deepEqual(results, [
+      [0, 3],
+      [0, 2],
+    ]);
+    assertWaits(m.lwp(p, 1));
+    unpark(m, p, 4);
+    m.run();
+    assert.deepEqual(results.slice(2), [
+      [0, 4],
+      [K.ESRCH, 0],
+    ]);
+  });
+
   test("LWP-66: somebody must be left to wait for", () => {
     const m = new TestMachine();
     const p = m.spawn(function* () {
       yield* S.lwpCreate(parked);
+      // By hand: one is on the list, a zombie is said to be, and the count says otherwise.
       p.nlwps = 1;
+      p.nzjoin = 1;
       yield* wait1(0, K.LWPWAIT_EXITCONTROL);
     });
     assertPanics(() => m.run(), /nobody left to wait for/);
@@ -521,8 +558,11 @@ describe("interruption", () => {
     });
     m.run();
     assert.deepEqual([m.lwp(p, 2).waiter, p.nlwpwait], [3, 2]);
-    // The second waiter gives up: the mark is the first one's, and stays.
-    wakeup(m, m.lwp(p, 4));
+    // The second waiter gives up: the mark is the first one's, and stays, before that one has looked again.
+    interrupt(m, m.lwp(p, 4));
+    m.until(() => m.lwp(p, 4).waitingfor === 0);
+    assert.deepEqual([m.lwp(p, 2).waiter, stateOf(m.lwp(p, 3))], [3, "RUN"]);
+    m.run();
     assert.deepEqual([m.lwp(p, 2).waiter, p.nlwpwait, m.lwp(p, 4).waitingfor], [3, 1, 0]);
     wakeup(m, m.lwp(p, 3));
     assert.deepEqual([m.lwp(p, 2).waiter, p.nlwpwait, m.lwp(p, 3).waitingfor], [0, 0, 0]);

@@ -143,7 +143,7 @@ suite("choosing a CPU", () => {
     assert.equal(takecpu(m, l), 0, "but not out of its set");
   });
 
-  test("SCH-42: cache-hot and as urgent as what its own CPU runs: it stays; SCH-118: unless it is new", () => {
+  test("SCH-42: cache-hot and as urgent as what its own CPU runs: it stays", () => {
     const m = machine(2);
     const l = asleep(m, 1);
     fill(m, [[], [10]]);
@@ -152,6 +152,27 @@ suite("choosing a CPU", () => {
     assert.equal(takecpu(m, l), 1);
     m.cpu(1).curpriority = 44;
     assert.equal(takecpu(m, l), 0);
+  });
+
+  test("SCH-118: a new LWP never stays for its cache, only for an empty queue", () => {
+    const m = machine(2);
+    const lwp0 = m.k.lwps.view(1);
+    const p = m.asCpu(() => K.procCreate(m.k, m.k.procs.view(1), { comm: "unborn" }));
+    assert.ok(p !== null);
+    const start = { kind: K.CTX_CLOSURE, closure: compute };
+    const l = m.asCpu(() => K.lwpCreate(lwp0, p, 0, start, K.SCHED_OTHER));
+    assert.ok(l !== null);
+    assert.equal(stateOf(l), "IDL");
+    m.holding(l, () => {
+      const to = m.cpu(1).mutex;
+      K.spinEnter(m.k, to);
+      l.cpu = m.cpu(1);
+      K.lwpUnlockTo(l, to);
+    });
+    l.rticks = m.k.g.ticks;
+    assert.equal(takecpu(m, l), 1, "nothing is queued there");
+    fill(m, [[], [10]]);
+    assert.equal(takecpu(m, l), 0, "something is");
   });
 
   test("SCH-42: more urgent than what the caller's CPU runs: that CPU, if it may", () => {
@@ -247,22 +268,39 @@ suite("choosing a CPU", () => {
   test("SCH-44: the counters: stay on its own CPU, localize on the caller's, push on the chosen one, pull on a victim", () => {
     const m = machine(3);
     const l = asleep(m, 1);
-    const counters = () => [0, 1, 2].map((n) => [m.cpu(n).stay, m.cpu(n).localize, m.cpu(n).push, m.cpu(n).pull]);
+    const counters = () =>
+      [0, 1, 2].map((n) => [m.cpu(n).stay, m.cpu(n).localize, m.cpu(n).push, m.cpu(n).pull]);
     const changed = (body: () => void) => {
       const before = counters();
       body();
       return counters().map((row, n) => row.map((value, i) => value - before[n][i]));
     };
     const none = [0, 0, 0, 0];
-    assert.deepEqual(changed(() => takecpu(m, l, 0)), [none, [1, 0, 0, 0], none]);
+    assert.deepEqual(
+      changed(() => takecpu(m, l, 0)),
+      [none, [1, 0, 0, 0], none],
+    );
     fill(m, [[], [60]]);
-    assert.deepEqual(changed(() => takecpu(m, l, 0)), [[0, 1, 0, 0], none, none]);
+    assert.deepEqual(
+      changed(() => takecpu(m, l, 0)),
+      [[0, 1, 0, 0], none, none],
+    );
     m.cpu(0).curpriority = 90;
-    assert.deepEqual(changed(() => takecpu(m, l, 0)), [none, none, [0, 0, 1, 0]]);
+    assert.deepEqual(
+      changed(() => takecpu(m, l, 0)),
+      [none, none, [0, 0, 1, 0]],
+    );
     m.cpu(2).curpriority = 90;
     l.affinity = 0b010;
-    assert.deepEqual(changed(() => takecpu(m, l, 0)), [none, [0, 0, 1, 0], none], "even if that is its own");
-    assert.deepEqual(changed(() => K.asCpu(m.cpu(2), () => K.schedIdle(m.cpu(2)))), [none, [0, 0, 0, 1], none]);
+    assert.deepEqual(
+      changed(() => takecpu(m, l, 0)),
+      [none, [0, 0, 1, 0], none],
+      "even if that is its own",
+    );
+    assert.deepEqual(
+      changed(() => K.asCpu(m.cpu(2), () => K.schedIdle(m.cpu(2)))),
+      [none, [0, 0, 0, 1], none],
+    );
   });
 
   test("SCH-118: the first LWP created goes behind its creator, though other CPUs idle; the next elsewhere", () => {

@@ -6,7 +6,7 @@ import { assertPanics, TestMachine } from "../support/sim.js";
 
 const LIMITS: K.Limits = { ...K.SIMULATED_LIMITS, cpus: 1, procs: 3, lwps: 4, trace: 8 };
 
-/** One field of each kind, laid out so that a double needs padding before it. */
+/** One field of each kind, laid out so that a double needs padding before it; some apart, in the cold table of LWPs. */
 const FIELDS: K.Fields = {
   small: K.i32("~"),
   big: K.f64("~"),
@@ -16,6 +16,11 @@ const FIELDS: K.Fields = {
   other: K.ref("~", "lwp"),
   always: K.the("~", "cpu"),
   last: K.f64("~"),
+  coldSmall: K.cold(K.i32("~")),
+  coldBig: K.cold(K.f64("~")),
+  coldName: K.cold(K.text("~", 8)),
+  coldRoom: K.cold(K.area("~", 2)),
+  coldOther: K.cold(K.ref("~", "lwp")),
 };
 
 interface Sample extends K.View {
@@ -27,6 +32,11 @@ interface Sample extends K.View {
   other: K.Lwp | null;
   always: K.Cpu;
   last: number;
+  coldSmall: number;
+  coldBig: number;
+  coldName: string;
+  readonly coldRoom: number;
+  coldOther: K.Lwp | null;
 }
 
 /** Declares the record where `new Function` throws, as under a page's content security policy. */
@@ -44,13 +54,14 @@ function withoutEval<T>(body: () => T): T {
   }
 }
 
-const compiled = K.defineRecord<Sample>("Sample", FIELDS);
-const closures = withoutEval(() => K.defineRecord<Sample>("Sample", FIELDS));
+const compiled = K.defineRecord<Sample>("Lwp", FIELDS);
+const closures = withoutEval(() => K.defineRecord<Sample>("Lwp", FIELDS));
 
 /** Works on a record through all kinds of fields, and tells what it reads. */
 function exercise(k: K.Kernel, type: K.RecordType<Sample>): unknown[] {
   const at = k.scratch + 10 + (k.scratch % 2);
-  const v = new type.View(k, at, 7);
+  const v = new type.View(k, at, 3);
+  const coldAt = k.lwps.coldAt(3);
   const lwp = k.lwps.view(2);
   const cpu = k.cpus.view(1);
   const seen: unknown[] = [v.index, v.at - k.scratch, v.gen, v.small, v.big, v.name, v.other];
@@ -69,16 +80,22 @@ function exercise(k: K.Kernel, type: K.RecordType<Sample>): unknown[] {
   v.other = null;
   seen.push(v.small, v.big, v.name, v.other);
   v.name = "日本x";
-  seen.push(v.name, v.room - at, v.lock - at);
-  seen.push(...k.w.subarray(at, at + type.words));
+  v.coldSmall = -7;
+  v.coldBig = 0.5;
+  v.coldName = "cold";
+  v.coldOther = lwp;
+  seen.push(v.name, v.room - at, v.lock - at, v.coldRoom - coldAt);
+  seen.push(v.coldSmall, v.coldBig, v.coldName, v.coldOther === lwp);
+  seen.push(...k.w.subarray(at, at + type.words), ...k.w.subarray(coldAt, coldAt + type.coldWords));
   return seen;
 }
 
 const EXPECTED = [
-  ...[7, 10, 0, 0, 0, "", null],
+  ...[3, 10, 0, 0, 0, "", null],
   ...[-0x80000000, Math.PI, "naïve", true, true, -1e300],
   ...[-0x7fffffff, Math.PI + 1, "sehr lan", null],
-  ...["??x", 8, 11],
+  ...["??x", 8, 11, 6],
+  ...[-7, 0.5, "cold", true],
 ];
 
 test("a record's accessors read and write all kinds of fields, over shared memory and over plain memory", () => {
@@ -101,21 +118,32 @@ test("where new Function is forbidden the accessors are closures and do the same
 });
 
 test("fields never overlap, doubles stand on even words, and records are even in size", () => {
-  for (const type of [compiled, K.LwpRecord, K.ProcRecord, K.CpuRecord, K.GlobalsRecord, K.TurnstileRecord]) {
-    const taken = new Map<number, string>([
+  for (const type of [
+    compiled,
+    closures,
+    K.LwpRecord,
+    K.ProcRecord,
+    K.CpuRecord,
+    K.GlobalsRecord,
+    K.TurnstileRecord,
+  ]) {
+    const hot = new Map([
       [0, "generation"],
       [1, "free link"],
     ]);
+    const cold = new Map<number, string>();
     for (const [name, field] of Object.entries(type.fields)) {
       const offset = type.offset[name];
+      const taken = field.cold === true ? cold : hot;
       if (field.kind === "f64") assert.equal(offset % 2, 0, `${type.name}.${name}`);
       for (let i = offset; i < offset + field.words; i++) {
         assert.equal(taken.get(i), undefined, `${type.name}.${name} at ${i}`);
         taken.set(i, name);
       }
     }
-    assert.equal(type.words % 2, 0);
-    assert.ok(Math.max(...taken.keys()) < type.words);
+    assert.deepEqual([type.words % 2, type.coldWords % 2], [0, 0]);
+    assert.ok(Math.max(...hot.keys()) < type.words);
+    assert.ok(Math.max(-1, ...cold.keys()) < Math.max(type.coldWords, 1));
   }
 });
 
@@ -147,13 +175,17 @@ test("a pool hands out zeroed records until its limit, and the last one freed fi
     a.lid = 77;
     a.rtime = 1.5;
     a.name = "old";
+    a.private = 5;
     K.poolPut(lwps, a);
     K.poolPut(lwps, b);
     assert.deepEqual([lwps.inUse, lwps.highWater], [2, 4]);
     assert.equal(K.poolGet(lwps), b);
     assert.equal(K.poolGet(lwps), a);
-    assert.deepEqual([a.lid, a.rtime, a.name], [0, 0, ""]);
-    assert.ok(m.k.w.subarray(a.at + 1, a.at + K.LwpRecord.words).every((word) => word === 0));
+    assert.deepEqual([a.lid, a.rtime, a.name, a.private], [0, 0, "", 0]);
+    const { words, coldWords } = K.LwpRecord;
+    const coldAt = lwps.coldAt(a.index);
+    assert.ok(m.k.w.subarray(a.at + 1, a.at + words).every((word) => word === 0));
+    assert.ok(m.k.w.subarray(coldAt, coldAt + coldWords).every((word) => word === 0));
   });
 });
 
@@ -196,7 +228,8 @@ test("tables that are full are errors: no process beyond the limit, and nothing 
 });
 
 test("a machine that cannot have its LWP's turnstile gives the record back", () => {
-  const m = new TestMachine({ limits: { ...LIMITS, procs: 8 } });
+  // Not checked: no machine at rest has turnstiles without LWPs.
+  const m = new TestMachine({ checked: false, limits: { ...LIMITS, procs: 8 } });
   const body = function* (): Generator<undefined, void> {};
   const spawn = () => m.sim.spawn({ comm: "x" }, { kind: K.CTX_CLOSURE, closure: body });
   const spare = m.asCpu(() => [K.poolGet(m.k.turnstiles), K.poolGet(m.k.turnstiles)]);

@@ -125,13 +125,7 @@ suite("priorities", () => {
 suite("per-CPU state", () => {
   test("SCH-6: each CPU has its locks, what runs, what is queued, flags, ticks and counters of its own", () => {
     const m = new TestMachine({ cpus: 2, limits });
-    const flags = [
-      K.SPCF_SEENRR,
-      K.SPCF_SHOULDYIELD,
-      K.SPCF_OFFLINE,
-      K.SPCF_RUNNING,
-      K.SPCF_NOINTR,
-    ];
+    const flags = [K.SPCF_SEENRR, K.SPCF_SHOULDYIELD, K.SPCF_OFFLINE, K.SPCF_RUNNING, K.SPCF_NOINTR];
     assert.deepEqual(flags, [1, 2, 4, 8, 16]);
     const locks = new Set<number>();
     for (const ci of [m.cpu(0), m.cpu(1)]) {
@@ -140,7 +134,15 @@ suite("per-CPU state", () => {
       assert.equal(ci.curlwp, ci.idlelwp);
       assert.equal(ci.onproc, ci.idlelwp);
       assert.equal(ci.idlelwp.name, `idle/${ci.index - 1}`);
-      const zero = [ci.curpriority, ci.maxpriority, ci.count, ci.mcount, ci.avgcount, ci.schedticks, ci.lastmod];
+      const zero = [
+        ci.curpriority,
+        ci.maxpriority,
+        ci.count,
+        ci.mcount,
+        ci.avgcount,
+        ci.schedticks,
+        ci.lastmod,
+      ];
       assert.deepEqual(zero, [0, 0, 0, 0, 0, 0, 0]);
       assert.deepEqual([ci.psid, ci.flags, ci.attention], [K.PS_NONE, 0, 0]);
       assert.equal(ci.ticks, m.k.hz / 10);
@@ -167,7 +169,10 @@ suite("run queues", () => {
       const m = new TestMachine({ limits });
       const ci = m.cpu(0);
       const random = K.seededStrategy(seed);
-      const all = Array.from({ length: 40 }, () => m.queued(random("", K.PRI_COUNT), compute));
+      // Half of them where words of the bitmap begin and end, so that queues are long, too.
+      const edges = [0, 31, 32, 33, 63, 64, 223];
+      const pick = () => (random("", 2) === 0 ? edges[random("", edges.length)] : random("", K.PRI_COUNT));
+      const all = Array.from({ length: 40 }, () => m.queued(pick(), compute));
       const off = new Set<K.Lwp>();
       const model = new Map<number, K.Lwp[]>();
       const listOf = (pri: number) => {
@@ -179,9 +184,9 @@ suite("run queues", () => {
       for (let i = 0; i < 600; i++) {
         const l = all[random("", all.length)];
         if (off.delete(l)) {
-          // Half of them are bound, and go by a priority of the real-time part or not.
+          // Half of them are bound.
           l.pflag = random("", 2) === 0 ? l.pflag | K.LP_BOUND : l.pflag & ~K.LP_BOUND;
-          l.priority = random("", K.PRI_COUNT);
+          l.priority = pick();
           putOn(m, l);
           listOf(l.priority).push(l);
         } else {
@@ -353,7 +358,11 @@ suite("run queues", () => {
     takeOff(m, a);
     assert.deepEqual([ci.count, ci.mcount, ci.maxpriority], [2, 1, 200], "not the top: the top stays");
     takeOff(m, c);
-    assert.deepEqual([ci.count, ci.mcount, ci.maxpriority], [1, 1, 60], "a bound one is not counted as movable");
+    assert.deepEqual(
+      [ci.count, ci.mcount, ci.maxpriority],
+      [1, 1, 60],
+      "a bound one is not counted as movable",
+    );
     takeOff(m, b);
     assert.deepEqual([ci.count, ci.mcount, ci.maxpriority], [0, 0, 0], "empty: 0");
     assert.deepEqual([...ci.w.subarray(ci.bitmap, ci.bitmap + 7)], [0, 0, 0, 0, 0, 0, 0]);
@@ -418,7 +427,11 @@ suite("run queues", () => {
   });
 
   /** Empty own queue; what is there to steal, and whether it is stolen. */
-  const steals: readonly (readonly [string, boolean, (m: TestMachine, victim: K.Cpu, thief: K.Cpu) => void])[] = [
+  const steals: readonly (readonly [
+    string,
+    boolean,
+    (m: TestMachine, victim: K.Cpu, thief: K.Cpu) => void,
+  ])[] = [
     ["from another CPU of the set", true, () => {}],
     ["nothing when offline", false, (_m, _v, thief) => (thief.flags |= K.SPCF_OFFLINE)],
     ["nothing from another processor set", false, (_m, victim) => (victim.psid = 1)],

@@ -40,7 +40,12 @@ function enter(k: K.Kernel, on: Queue, wmesg = "test"): void {
 }
 
 /** A whole sleep of the current LWP; its result. */
-function* sleepOn(k: K.Kernel, on: Queue, ticks = 0, catchSignals = false): Generator<K.Token, number, undefined> {
+function* sleepOn(
+  k: K.Kernel,
+  on: Queue,
+  ticks = 0,
+  catchSignals = false,
+): Generator<K.Token, number, undefined> {
   const l = K.cur.lwp;
   enter(k, on);
   const how = K.sleepqBlock(l, ticks, catchSignals);
@@ -49,7 +54,14 @@ function* sleepOn(k: K.Kernel, on: Queue, ticks = 0, catchSignals = false): Gene
 }
 
 /** An LWP that has gone to sleep there; `results` gets what the sleep returned. */
-function sleeper(m: TestMachine, on: Queue, priority: number, results: number[] = [], ticks = 0, catches = false) {
+function sleeper(
+  m: TestMachine,
+  on: Queue,
+  priority: number,
+  results: number[] = [],
+  ticks = 0,
+  catches = false,
+) {
   const l = m.queued(priority, function* () {
     results.push(yield* sleepOn(m.k, on, ticks, catches));
     yield* S.lwpPark();
@@ -135,7 +147,10 @@ suite("synchronisation objects", () => {
       ]) {
         m.holding(l10, change);
         const now = K.sleepqList(m.k, on.q);
-        assert.deepEqual(now, expected === SORTED ? [l10, l30, l20] : expected === FIFO ? [l10, l30, l20] : [l20, l30, l10]);
+        assert.deepEqual(
+          now,
+          expected === SORTED ? [l10, l30, l20] : expected === FIFO ? [l10, l30, l20] : [l20, l30, l10],
+        );
         m.holding(l10, back);
         assert.deepEqual(order(m, on), expected);
       }
@@ -150,7 +165,10 @@ suite("synchronisation objects", () => {
       if (interruptible) {
         wake();
         assert.equal(stateOf(l30), "RUN");
-        assert.deepEqual(order(m, on), expected.filter((priority) => priority !== 30));
+        assert.deepEqual(
+          order(m, on),
+          expected.filter((priority) => priority !== 30),
+        );
       } else {
         assertPanics(wake, /cannot be woken from outside/);
       }
@@ -224,7 +242,7 @@ suite("synchronisation objects", () => {
       yield* K.mutexEnter(k, mutex);
     });
     const parked = m.queued(43, function* () {
-      yield* S.lwpPark();
+      yield* S.lwpPark(null, 0, 0);
     });
     m.run();
     const facts = [inTable, onCv, onMutex, parked].map((l) => [l.wchan, l.wmesg, l.sleepq, l.mutex]);
@@ -834,9 +852,7 @@ suite("the sleep itself", () => {
 suite("invariants", () => {
   test("BLK-100: a channel, a queue and its lock, in SLEEP or STOP; none of it otherwise", () => {
     const m = new TestMachine({ cpus: 2, limits });
-    const queues = [K.SOBJ_SLEEP, K.SOBJ_CV, K.SOBJ_PARK, K.SOBJ_SELECT].map((sobj) =>
-      queueFor(m, sobj),
-    );
+    const queues = [K.SOBJ_SLEEP, K.SOBJ_CV, K.SOBJ_PARK, K.SOBJ_SELECT].map((sobj) => queueFor(m, sobj));
     const asleep = queues.map((on) => sleeper(m, on, 43, [], 0, true));
     stop(m, asleep[1]);
     asleep.forEach((l, i) => {

@@ -42,7 +42,11 @@ suite("the switch", () => {
       assert.equal(next.mutex, ci.lwplock);
       assert.equal(next.cpu, ci);
       assert.deepEqual(K.runqList(ci, 50), []);
-      assert.equal(ci.attention, K.ATTN_TICK, "requests are met; the soft interrupt, here the tick, stays pending");
+      assert.equal(
+        ci.attention,
+        K.ATTN_TICK,
+        "requests are met; the soft interrupt, here the tick, stays pending",
+      );
       assert.equal(ci.flags, K.SPCF_RUNNING, "SEENRR and SHOULDYIELD are cleared, nothing else");
       assert.equal(ci.curpriority, 50);
       yield* switched(away);
@@ -355,7 +359,11 @@ suite("reschedule requests", () => {
       urgent.priority = 200;
       const before = l.nivcsw;
       assert.equal(K.unpark(p, lid, 0), 0);
-      assert.equal(ci.attention & K.RESCHED_ANY, K.RESCHED_KPREEMPT, "even this does not preempt the kernel here");
+      assert.equal(
+        ci.attention & K.RESCHED_ANY,
+        K.RESCHED_KPREEMPT,
+        "even this does not preempt the kernel here",
+      );
       log.push("kernel");
       assert.equal(ci.curlwp, l);
       yield* S.lwpSelf();

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import * as K from "lwp/kernel";
 import * as S from "lwp/syscall";
-import { atDelayPoint, watch } from "../support/spy.js";
+import { atDelayPoint, overridePort } from "../support/spy.js";
 import { assertPanics, counters, parked, stateOf, TestMachine, type ThreadBody } from "../support/sim.js";
 
 /** A process whose main thread logs "user" after one operation; LWP 2 keeps the process alive. */
@@ -102,26 +102,23 @@ describe("userret", () => {
     assert.deepEqual(entered, ["PENDSIG", "LWPCTL"]);
   });
 
-  test("LWP-84: flags are set before the LWP is made to look", () => {
-    const m = new TestMachine();
+  test("LWP-84: flags are read unlocked, so they are set before the LWP's CPU is made to look", () => {
+    const m = new TestMachine({ cpus: 2 });
     const p = m.spawn(parked);
     m.run();
     const l = m.lwp(p, 1);
-    const order: string[] = [];
-    watch(l, K.LwpRecord, "flag", () => {
-      order.push(`flag ${(l.cpu.attention & K.RESCHED_ANY) !== 0 ? "after" : "before"}`);
+    const seen: unknown[] = [];
+    overridePort(m, {
+      notify: (ci) =>
+        seen.push([ci === l.cpu, (l.flag & K.LW_WSUSPEND) !== 0, (ci.attention & K.RESCHED_ANY) !== 0]),
     });
-    m.asCpu(() => K.unpark(p, 1, 0));
     m.asCpu(() => {
-      K.atomicAnd(m.k, m.cpu(0).at + K.CpuRecord.offset.attention, ~K.RESCHED_ANY);
-      order.length = 0;
       K.spinEnter(m.k, p.lock);
       K.lwpLock(l);
       K.lwpSuspend(K.cur.lwp, l);
       K.spinExit(m.k, p.lock);
-    });
-    assert.deepEqual(order, ["flag before"]);
-    assert.notEqual(l.cpu.attention & K.RESCHED_ANY, 0);
+    }, 2 - l.cpu.index);
+    assert.deepEqual(seen, [[true, true, true]]);
   });
 
   test("LWP-84: no lock of the process or of the LWP may be held, nor preemption be off", () => {

@@ -52,7 +52,7 @@ export class Hands {
     if (target === null) return;
     const { m, l } = target;
     const ci = this.#anyCpu();
-    switch (this.#choose("hand", 8)) {
+    switch (this.#choose("hand", 10)) {
       case 0:
       case 1:
         return this.migrate(ci, l);
@@ -66,8 +66,10 @@ export class Hands {
         return this.#release(ci, this.#choose("hand ref", Math.max(1, this.#held.length)));
       case 6:
         return this.suspend(ci, m, l);
-      default:
+      case 7:
         return this.unpark(ci, m, l);
+      default:
+        return this.wakeup(ci, m, l);
     }
   }
 
@@ -133,6 +135,8 @@ export class Hands {
   }
 
   continue(ci: K.Cpu, m: ProcessModel, l: K.Lwp): void {
+    // In a stopped process nobody runs who could continue another.
+    if (m.p.stat === K.SSTOP) return;
     this.#locked(ci, m, () => {
       this.#model.continues(m, l.lid);
       K.lwpLock(l);
@@ -332,7 +336,8 @@ export class Hands {
       this.#locked(this.#k.cpus.view(1), m, () => {
         for (const l of m.all) {
           if (m.alive(l.lid) === null || l.refcnt === 0) continue;
-          this.#model.continues(m, l.lid);
+          // One that is suspended goes on; a suspension that is only wanted stays so.
+          m.thread(l.lid).continues++;
           K.tellToExit(l);
         }
       });

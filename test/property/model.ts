@@ -5,6 +5,15 @@
 import assert from "node:assert/strict";
 import * as K from "lwp/kernel";
 
+/** A call of `lwpSuspend` that is under way: its target, and how things were when it began. */
+export interface Suspending {
+  readonly t: ThreadModel;
+  readonly suspended: number;
+  readonly resumed: number;
+  readonly silent: number;
+  readonly wakeups: number;
+}
+
 /** One thread, from its creation on. */
 export class ThreadModel {
   readonly lid: number;
@@ -28,10 +37,21 @@ export class ThreadModel {
   kicks = 0;
   /** Calls of `lwpSuspend` that name it and have not ended. */
   suspenders = 0;
+  /** Somebody has asked for its suspension, and nobody has continued it since. */
+  wanted = false;
+  /** Times it has become suspended, and has left that state. */
+  suspended = 0;
+  resumed = 0;
+  /** What it waits for: an LWP to die (0 = any), or to be suspended; and how things were when it began. */
+  waitsFor: number | null = null;
+  suspends: Suspending | null = null;
+  /** The lid of the first that waits for it. */
+  waiter = 0;
   /** `lwpWakeup` calls that named it. */
   wakeups = 0;
-  /** Continues that named it. */
+  /** Continues that named it; those that only cancelled a suspension, of which nobody is told (LWP-70). */
   continues = 0;
+  silent = 0;
   name = "";
   /** Its progress when it was first seen stopped or suspended; -1 = it is neither. */
   frozen = -1;
@@ -186,11 +206,47 @@ export class Model {
   /** LWP-72: a suspension ends an interruptible sleep for a moment. */
   suspends(m: ProcessModel, lid: number): void {
     const l = m.alive(lid);
-    if (l !== null && l.wchan !== 0) m.thread(lid).kicks++;
+    if (l === null) return;
+    const t = m.thread(lid);
+    if (l.wchan !== 0) t.kicks++;
+    t.wanted = true;
   }
 
   continues(m: ProcessModel, lid: number): void {
-    if (m.alive(lid) !== null) m.thread(lid).continues++;
+    const l = m.alive(lid);
+    if (l === null) return;
+    const t = m.thread(lid);
+    t.continues++;
+    t.wanted = false;
+    if (l.stat !== K.LSSUSPENDED) t.silent++;
+  }
+
+  /** LWP-84: nothing is to be done on the way out when its code goes on. */
+  entersUserMode(l: K.Lwp): void {
+    assert.equal(l.flag & K.LW_USERRET, 0, "in user mode with something left to do");
+    assert.notEqual(l.proc.stat, K.SSTOP, "in user mode while its process is stopped");
+  }
+
+  /** A state has changed, as the probe says. */
+  changes(pid: number, lid: number, from: number, to: number): void {
+    const t = this.alive.find((m) => m.pid === pid)?.threads.get(lid);
+    if (t === undefined) return;
+    if (to === K.LSSUSPENDED) t.suspended++;
+    if (from === K.LSSUSPENDED) t.resumed++;
+  }
+
+  /** Whoever still sleeps has had no reason to wake up: what gives one broadcasts (LWP-70). */
+  checkAsleep(): void {
+    for (const m of this.alive) {
+      if ((m.p.sflag & K.PS_WEXIT) !== 0) continue;
+      for (const l of m.all) {
+        const t = m.thread(l.lid);
+        // One that exits has left its call, and waits for its references.
+        if (l.stat !== K.LSSLEEP || t.exiting) continue;
+        if (t.waitsFor !== null) checkWaiting(m, t, t.waitsFor);
+        if (t.suspends !== null) checkSuspending(m, t);
+      }
+    }
   }
 
   // --- after every step ------------------------------------------------------------------------------
@@ -252,14 +308,53 @@ export class Model {
   }
 }
 
+/** LWP-64..67: nobody to collect, somebody to wait for, and somebody who may die. */
+function checkWaiting(m: ProcessModel, t: ThreadModel, lid: number): void {
+  const name = `LWP ${m.pid}.${t.lid}, which waits for ${lid}`;
+  const { p } = m;
+  const joinable = m.all.filter((l) => l.lid !== t.lid && (l.prflag & K.LPR_DETACHED) === 0);
+  const mine = joinable.filter((l) => lid === 0 || l.lid === lid);
+  assert.ok(mine.length > 0, `${name}: there is none`);
+  const dead = mine.find((l) => l.stat === K.LSZOMB && (lid !== 0 || l.waiter === 0));
+  assert.ok(dead === undefined, `${name}: ${dead?.lid} is dead`);
+  // Neither a stop nor a creation is broadcast, and one created detached and suspended lowers the sum.
+  const detached = (l: K.Lwp) => (l.prflag & K.LPR_DETACHED) !== 0;
+  if (m.all.some((l) => l.stat === K.LSSTOP || (l.stat === K.LSSUSPENDED && detached(l)))) return;
+  assert.ok(p.nrlwps + p.nzlwps - p.ndlwps > p.nlwpwait, `${name}: nobody is left to die`);
+}
+
+/** SYS-15: its target has neither become suspended nor let go on meanwhile, or it would have been told. */
+function checkSuspending(m: ProcessModel, t: ThreadModel): void {
+  const s = t.suspends;
+  // One that was woken has begun anew.
+  if (s === null || s.t === t || t.wakeups !== s.wakeups) return;
+  const name = `LWP ${m.pid}.${t.lid}, which suspends ${s.t.lid}`;
+  const l = m.alive(s.t.lid);
+  assert.ok(l !== null, `${name}: there is none`);
+  if (l.stat === K.LSSUSPENDED) assert.equal(s.t.suspended, s.suspended, `${name}: it is suspended`);
+  else if ((l.flag & K.LW_WSUSPEND) === 0 && s.t.silent === s.silent)
+    assert.equal(s.t.resumed, s.resumed, `${name}: it was let go on`);
+}
+
 function checkThread(m: ProcessModel, t: ThreadModel, l: K.Lwp, step: number): void {
   const name = `LWP ${m.pid}.${t.lid}`;
   assert.equal((l.flag & K.LW_UNPARKED) !== 0, t.token, `${name}: a remembered wakeup`);
   assert.equal((l.prflag & K.LPR_DETACHED) === 0, t.joinable, `${name}: joinable`);
   // LWP-14, 16: halted is halted.
   const halted = l.stat === K.LSSUSPENDED || l.stat === K.LSSTOP;
-  if (halted && t.frozen >= 0) assert.equal(t.progress, t.frozen, `${name} moved while ${K.STATE_NAMES[l.stat]}`);
+  if (halted && t.frozen >= 0)
+    assert.equal(t.progress, t.frozen, `${name} moved while ${K.STATE_NAMES[l.stat]}`);
   t.frozen = halted ? t.progress : -1;
+  if ((l.flag & K.LW_WSUSPEND) !== 0)
+    assert.ok(
+      t.wanted || t.suspenders > 0,
+      `${name} is to suspend itself, though nobody asked or it was continued`,
+    );
+  // The first waiter stays the first until it gives up (LWP-64).
+  const first = m.find(t.waiter);
+  if (t.waiter !== 0 && first?.waitingfor === t.lid)
+    assert.equal(l.waiter, t.waiter, `${name}: its first waiter`);
+  t.waiter = l.waiter;
   if (l.stat !== K.LSRUN) t.runnableSince = -1;
   else if (t.runnableSince < 0) t.runnableSince = step;
   else assert.ok(step - t.runnableSince < STARVES, `${name} starves: runnable since step ${t.runnableSince}`);

@@ -38,6 +38,8 @@ export interface RunOptions {
   readonly traced?: boolean;
   /** Answers instead of the program's seed: a schedule to be replayed. */
   readonly schedule?: readonly number[];
+  /** Called before the checks of every step: what breaks the machine on purpose. */
+  readonly spoil?: (k: K.Kernel, step: number) => void;
 }
 
 /** A machine that can run one program after the other. */
@@ -86,8 +88,9 @@ export class PropertyMachine {
     this.#run = null;
     if (this.#used) this.sim.reset();
     this.#used = true;
-    this.#strategy = options.schedule === undefined ? K.seededStrategy(program.seed) : replay(options.schedule);
-    const run = new Run(this.sim, program, options.traced ?? false);
+    this.#strategy =
+      options.schedule === undefined ? K.seededStrategy(program.seed) : replay(options.schedule);
+    const run = new Run(this.sim, program, options);
     this.#run = run;
     try {
       return run.toEnd();
@@ -103,7 +106,10 @@ export class PropertyMachine {
 export function replay(schedule: readonly number[]): K.Strategy {
   let i = 0;
   return (site, n) => {
-    assert.ok(i < schedule.length && schedule[i] < n, `the schedule does not fit: answer ${i}, ${site} of ${n}`);
+    assert.ok(
+      i < schedule.length && schedule[i] < n,
+      `the schedule does not fit: answer ${i}, ${site} of ${n}`,
+    );
     return schedule[i++];
   };
 }
@@ -126,7 +132,7 @@ class Run {
   readonly #program: Program;
   readonly #threads: Threads;
   readonly #hands: Hands;
-  readonly #traced: boolean;
+  readonly #options: RunOptions;
   readonly #trace: string[] = [];
   readonly #transitions = new Map<string, number>();
   readonly #read: number[] = [];
@@ -135,11 +141,11 @@ class Run {
   #deadlocked = false;
   #windows = false;
 
-  constructor(sim: K.SimulatedCpus, program: Program, traced: boolean) {
+  constructor(sim: K.SimulatedCpus, program: Program, options: RunOptions) {
     this.#sim = sim;
     this.#k = sim.k;
     this.#program = program;
-    this.#traced = traced;
+    this.#options = options;
     this.model = new Model(this.#k);
     this.#threads = new Threads(this.model);
     this.#hands = new Hands(this.#k, this.model, (site, n) => sim.choose(site, n));
@@ -196,12 +202,14 @@ class Run {
   #look(): void {
     if (this.#sim.panic !== null) throw new K.KernelAssertion(this.#sim.panic);
     if (this.failure !== null) throw this.failure;
+    this.#options.spoil?.(this.#k, this.#sim.steps);
     for (; this.#reaped < this.#sim.collected.length; this.#reaped++) {
       this.model.ended(this.#sim.collected[this.#reaped]);
     }
     this.#sim.check();
     this.model.check(this.#sim.steps);
     this.#readTrace();
+    this.model.checkAsleep();
   }
 
   /** A legal end: everybody sleeps. The stopped are continued, the others woken or killed, until they have ended. */
@@ -277,8 +285,12 @@ class Run {
     assert.equal(lost, 0);
     this.#read[i] = next;
     for (const r of records) {
-      if (r.probe === "state") this.#count(r.args[0], r.args[1]);
-      if (this.#traced) this.#trace.push(`${r.time} ${r.cpu} ${r.pid}.${r.lid} ${r.probe} ${r.args.join(" ")}`);
+      if (r.probe === "state") {
+        this.#count(r.args[0], r.args[1]);
+        this.model.changes(r.pid, r.lid, r.args[0], r.args[1]);
+      }
+      if (this.#options.traced)
+        this.#trace.push(`${r.time} ${r.cpu} ${r.pid}.${r.lid} ${r.probe} ${r.args.join(" ")}`);
     }
   }
 

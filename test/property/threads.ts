@@ -84,11 +84,13 @@ class Thread {
   *run(): Generator<K.Token, void, undefined> {
     this.#m = this.#model.of(K.cur.lwp.proc);
     this.#me = this.#model.threadOf(K.cur.lwp);
+    this.#model.entersUserMode(K.cur.lwp);
     for (const given of this.#spec.scripts[this.#script]) {
       const call = this.#allowed(given);
       this.#me.progress++;
       this.#shared.tally(call[0]);
       const said = yield* this.#make(call);
+      this.#model.entersUserMode(K.cur.lwp);
       this.#me.progress++;
       this.#shared.log.push(`${this.#m.pid}.${this.#me.lid} ${call.join(" ")} -> ${said}`);
     }
@@ -130,11 +132,11 @@ class Thread {
       case "lwpDetach":
         return this.#detach(this.#target(a));
       case "lwpPark":
-        return this.#park(null, b % 4 === 0 ? this.#target(a) : 0, b & 0x30);
+        return this.#park(null, b % 4 === 0 ? this.#target(a) : 0, hintOf(b));
       case "lwpPark until":
-        return this.#park(a % 12, 0, b & 0x30);
+        return this.#park(a % 12, 0, hintOf(b));
       case "lwpUnpark":
-        return this.#unpark(this.#target(a), b & 0x30);
+        return this.#unpark(this.#target(a), hintOf(b));
       case "lwpUnparkAll":
         return this.#unparkAll(a, b);
       case "lwpSetname":
@@ -228,7 +230,9 @@ class Thread {
 
   #wait(lid: number): Generator<K.Token, string, undefined> {
     const m = this.#m;
+    this.#me.waitsFor = lid;
     return settle(S.lwpWait(lid), (error, departed) => {
+      this.#me.waitsFor = null;
       if (error === 0) return this.#collected(lid, departed as number);
       assert.ok([K.ESRCH, K.EDEADLK, K.EINTR].includes(error));
       if (error === K.EINTR) assert.ok(this.#me.wakeups > 0, "EINTR, but nobody woke it");
@@ -243,6 +247,8 @@ class Thread {
   #collected(asked: number, departed: number): void {
     const t = this.#m.thread(departed);
     assert.ok(asked === 0 || asked === departed, `asked for ${asked}, got ${departed}`);
+    // LWP-64: a wait for any leaves alone whom somebody waits for by name.
+    assert.ok(asked !== 0 || t.waiter === 0, `LWP ${departed} was kept for ${t.waiter}`);
     assert.ok(t.joinable && t.exiting && !t.collected, `LWP ${departed} cannot be collected`);
     assert.ok(this.#m.find(departed) === null, `LWP ${departed} is still there`);
     t.collected = true;
@@ -255,13 +261,9 @@ class Thread {
     const onlyOne = self && m.p.nrlwps === 1;
     const there = m.alive(lid) !== null;
     const before = there ? m.thread(lid).continues : 0;
-    // A call that is woken is executed again, and may take its target out of a sleep each time.
-    if (there && !onlyOne) m.thread(lid).suspenders++;
+    if (there && !onlyOne) this.#beginSuspend(m.thread(lid));
     return settle(S.lwpSuspend(lid), (error) => {
-      if (there && !onlyOne) {
-        m.thread(lid).suspenders--;
-        m.thread(lid).kicks++;
-      }
+      if (this.#me.suspends !== null) this.#endSuspend(m.thread(lid), this.#me.suspends.wakeups);
       assert.ok([0, K.ESRCH, K.EDEADLK].includes(error));
       if (!there) assert.equal(error, K.ESRCH);
       if (onlyOne) assert.equal(error, K.EDEADLK);
@@ -273,6 +275,23 @@ class Thread {
       const l = m.alive(lid);
       if (t.continues === before) assert.equal(l?.stat, K.LSSUSPENDED, `${lid} was not suspended`);
     });
+  }
+
+  #beginSuspend(t: ThreadModel): void {
+    t.suspenders++;
+    t.wanted = true;
+    const { suspended, resumed, silent } = t;
+    // A cancellation that is pending will have the call executed again, like one that comes later.
+    const wakeups = (K.cur.lwp.flag & K.LW_CANCELLED) === 0 ? this.#me.wakeups : -1;
+    this.#me.suspends = { t, suspended, resumed, silent, wakeups };
+  }
+
+  /** A call that was woken was executed again, and may have taken its target out of a sleep each time. */
+  #endSuspend(t: ThreadModel, wakeups: number): void {
+    t.suspenders--;
+    t.kicks++;
+    if (this.#me.wakeups !== wakeups) t.wanted = true;
+    this.#me.suspends = null;
   }
 
   #continue(lid: number): Generator<K.Token, string, undefined> {
@@ -335,7 +354,7 @@ class Thread {
     const lids = Array.from({ length: b % 5 }, (_, i) => this.#target(a + i * 7));
     const woken = new Set<number>();
     for (const lid of lids) this.#model.unparks(this.#m, lid, woken);
-    return settle(S.lwpUnparkAll(lids, b & 0x30), (error) =>
+    return settle(S.lwpUnparkAll(lids, hintOf(b)), (error) =>
       assert.equal(error, lids.length === 0 ? K.EINVAL : 0),
     );
   }
@@ -384,6 +403,11 @@ function errnoOf(error: unknown): number {
 
 function codeOf(error: unknown): string {
   return error instanceof S.LwpError ? error.code : String(error);
+}
+
+/** Four hints, which stand for four buckets. */
+function hintOf(b: number): number {
+  return (b & 0x30) << 4;
 }
 
 /** The wall-clock time `ticks` after the present tick. */

@@ -12,7 +12,9 @@ export const Word = {
   ARGS: 5,
   /** Source of the action, or what it failed with. Length 0: go home. */
   LENGTH: 9,
-  TEXT: 10,
+  /** Not 0 once the agent has gone. */
+  HOME: 10,
+  TEXT: 11,
   SIZE: 4096,
 } as const;
 
@@ -43,4 +45,25 @@ export const STEP = {
   SPINS: 5,
   /** First word that is free. */
   FREE: 16,
+} as const;
+
+/** Words of the random program, from the start of the scratch words. */
+export const RANDOM = {
+  SEED: 0,
+  ENTRY: 1,
+  /** `boss` stands before its work; it may begin. */
+  READY: 2,
+  GO: 3,
+  /** It is through, and stands again; it may leave. */
+  FINISHED: 4,
+  LEAVE: 5,
+  /** Threads that have done all they had to. */
+  THROUGH: 6,
+  /** LWPs in the section that the mutex guards; whether there was ever more than one. */
+  INSIDE: 7,
+  BROKEN: 8,
+  MUTEX: 10,
+  LIDS: 16,
+  STATES: 32,
+  SIZE: 64,
 } as const;

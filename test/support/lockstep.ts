@@ -9,6 +9,7 @@
  * returns must be a number, a boolean or nothing.
  */
 import assert from "node:assert/strict";
+import { after, test } from "node:test";
 import { boot, type Machine } from "lwp";
 import * as K from "lwp/kernel";
 import type * as S from "lwp/syscall";
@@ -141,6 +142,16 @@ export class Rig {
     return run;
   }
 
+  /** Does the whole action though the point is armed: its CPU must not come there. */
+  async passes(cpu: number, point: K.DelayPoint, action: Action, ...args: number[]): Promise<number> {
+    this.ls.arm(cpu, point);
+    const run = this.start(cpu, action, ...args);
+    await this.ls.until(`the action on CPU ${cpu} is done`, () => run.isDone || this.ls.heldAt(cpu) !== null);
+    assert.equal(this.ls.heldAt(cpu), null, `where CPU ${cpu} stands`);
+    this.ls.disarm(cpu, point);
+    return run.result();
+  }
+
   /** Waits until a CPU stands at a point that is armed, and disarms it. Fails at once if `run` is done before that. */
   async reached(cpu: number, point: K.DelayPoint, run?: Run): Promise<void> {
     await this.ls.until(
@@ -172,6 +183,23 @@ export class Rig {
   }
 
   /** State and covering lock of an LWP, once they are `state`. */
+  /** What an action returns that must not sleep any more: fails at once if the agent does. */
+  async awake(run: Run, cpu: number): Promise<number> {
+    const asleep = (): boolean => this.lwp(this.lid(cpu)).stat === K.LSSLEEP && this.cpu(cpu).sleeping !== 0;
+    await this.ls.until(`the agent of CPU ${cpu} is done or sleeps`, () => run.isDone || asleep());
+    assert.ok(run.isDone, `the agent of CPU ${cpu} sleeps`);
+    return run.result();
+  }
+
+  /** Whether an LWP is really on a CPU, whatever its state says. */
+  running(lid: number): boolean {
+    return (this.lwp(lid).pflag & K.LP_RUNNING) !== 0;
+  }
+
+  async untilOff(lid: number): Promise<void> {
+    await this.ls.until(`LWP ${lid} is off its CPU`, () => !this.running(lid));
+  }
+
   async untilState(lid: number, state: string): Promise<void> {
     await this.ls.until(`LWP ${lid} is ${state}`, () => K.STATE_NAMES[this.lwp(lid).stat] === state);
   }
@@ -208,8 +236,10 @@ export class Rig {
   }
 
   /** After it: nobody is held or armed, the agents wait outside the kernel, nothing is queued, and all is sound. */
-  assertAtRest(): void {
+  async assertAtRest(): Promise<void> {
     const { k } = this;
+    const agents = (n: number): boolean => this.cpu(n).curlwp.lid === this.lid(n) || this.ls.heldAt(n) !== null;
+    for (let n = 0; n < k.g.ncpu; n++) await this.ls.until(`the agent of CPU ${n} is back`, () => agents(n));
     for (let n = 0; n < k.g.ncpu; n++) {
       const ci = this.cpu(n);
       const at = mailbox(k, n);
@@ -226,9 +256,28 @@ export class Rig {
     assert.equal(p.nlwps - p.nzlwps, k.g.ncpu + 1, "LWPs that the scenario has left");
   }
 
-  /** Sends the agents home and shuts the machine down; if that is dead or stuck, only the latter. */
+  /** Sends the agents home and shuts the machine down. */
   async close(): Promise<void> {
     this.ls.off();
+    this.#sendHome();
+    await this.machine.shutdown();
+  }
+
+  /** The same when nobody knows what its CPUs do: stops them as after a panic, and does not wait for it. */
+  abandon(): void {
+    const { g } = this.k;
+    if (g.dead === 0) {
+      g.deadText = "the test has given it up";
+      Atomics.store(this.k.w, K.deadWord(this.k), -1);
+    }
+    this.ls.off();
+    this.#sendHome();
+    this.machine.shutdown().catch(() => {});
+    // The test has failed already; it shall not hang as well.
+    setTimeout(() => process.exit(1), 3000).unref();
+  }
+
+  #sendHome(): void {
     const { k } = this;
     for (let cpu = 0; cpu < k.g.ncpu; cpu++) {
       const at = mailbox(k, cpu);
@@ -236,6 +285,32 @@ export class Rig {
       Atomics.add(k.w, at + Word.POSTED, 1);
       Atomics.notify(k.w, at + Word.POSTED);
     }
-    await this.machine.shutdown();
+  }
+}
+
+// --- tests ---------------------------------------------------------------------------------------
+
+let rig: Rig | null = null;
+after(() => rig?.close());
+
+/**
+ * The tests of one window: what each order of events through it must come to. The machine is at rest before and after each;
+ * a test that fails takes the machine with it.
+ */
+export function window(point: K.DelayPoint, orders: Readonly<Record<string, (rig: Rig) => Promise<void>>>): void {
+  assert.ok(Object.keys(orders).length >= 2, `${point}: both orders`);
+  for (const [name, order] of Object.entries(orders)) {
+    test(`${point}: ${name}`, async () => {
+      rig ??= await Rig.boot();
+      rig.clear();
+      try {
+        await order(rig);
+        await rig.assertAtRest();
+      } catch (error) {
+        rig.abandon();
+        rig = null;
+        throw error;
+      }
+    });
   }
 }

@@ -1,19 +1,17 @@
 /**
- * Looking into the kernel while it runs: writes to the fields of records, delay points, the port, the order of locks.
+ * Looking into the kernel while it runs: probes, delay points, the port, the order of locks.
  */
 import * as K from "lwp/kernel";
 import type { TestMachine } from "./sim.js";
 
-type AnyRecord = K.View & Record<string, unknown>;
-
-/** Calls `seen` before each write to a field of one record; the old value still stands there. */
+/** Calls `seen` before each write to a field of one record through its accessor; the old value still stands there. */
 export function watch(record: K.View, type: K.RecordType<unknown>, field: string, seen: Seen): void {
   const real = Object.getOwnPropertyDescriptor(type.View.prototype, field) as Required<PropertyDescriptor>;
   Object.defineProperty(record, field, {
     configurable: true,
     get: () => real.get.call(record) as unknown,
     set: (value: unknown) => {
-      seen((record as AnyRecord)[field], value);
+      seen(real.get.call(record), value);
       real.set.call(record, value);
     },
   });
@@ -21,16 +19,43 @@ export function watch(record: K.View, type: K.RecordType<unknown>, field: string
 
 export type Seen = (from: unknown, to: unknown) => void;
 
-/** The same for all LWPs that the machine has room for. */
-export function watchLwps<F extends keyof K.Lwp & string>(
-  k: K.Kernel,
-  field: F,
-  seen: (l: K.Lwp, from: K.Lwp[F], to: K.Lwp[F]) => void,
+/** Calls `seen` whenever one of the probes fires, in the very place where it does. */
+export function onProbe(
+  m: TestMachine,
+  names: readonly K.ProbeName[],
+  seen: (r: K.TraceRecord) => void,
 ): void {
-  for (let i = 1; i <= k.limits.lwps; i++) {
-    const l = k.lwps.view(i);
-    watch(l, K.LwpRecord, field, (from, to) => seen(l, from as K.Lwp[F], to as K.Lwp[F]));
+  K.probeEnable(m.k, names, true);
+  for (let n = 0; n < m.k.g.ncpu; n++) {
+    const ci = m.cpu(n);
+    const earlier = Object.getOwnPropertyDescriptor(ci, "traceHead");
+    let head = ci.traceHead;
+    // The ring's head is moved once the record is complete.
+    Object.defineProperty(ci, "traceHead", {
+      configurable: true,
+      get: () => head,
+      set: (value: number) => {
+        const from = head;
+        head = value;
+        earlier?.set?.call(ci, value);
+        for (const r of K.traceRead(m.k, ci, from).records) if (names.includes(r.probe)) seen(r);
+      },
+    });
   }
+}
+
+/** Calls `seen` at each change of state of an LWP, with the locks held under which it is made. */
+export function onState(m: TestMachine, seen: (l: K.Lwp, from: number, to: number) => void): void {
+  onProbe(m, ["state"], ({ pid, lid, args }) => seen(find(m.k, pid, lid), args[0], args[1]));
+}
+
+/** The LWP with these ids, taking no lock. */
+function find(k: K.Kernel, pid: number, lid: number): K.Lwp {
+  for (let i = 1; i <= k.lwps.highWater; i++) {
+    const l = k.lwps.view(i);
+    if ((l.gen & 1) === 1 && l.lid === lid && l.proc.pid === pid) return l;
+  }
+  throw new Error(`no LWP ${pid}.${lid}`);
 }
 
 /** Replaces some of what the machine under the kernel does; the rest stays the simulated machine's. */
@@ -58,7 +83,7 @@ export function atDelayPoint(m: TestMachine, name: K.DelayPoint, reached: (l: K.
   });
 }
 
-/** Which lock is taken while which is held: one entry for each pair of kinds, "held -> taken". */
+/** Which lock is taken while which is held: an entry for each pair of kinds, "held -> taken"; if they are of one kind, "held -> next" or "held -> previous". */
 export class LockOrder {
   readonly pairs = new Set<string>();
   readonly #m: TestMachine;
@@ -106,10 +131,12 @@ export class LockOrder {
   #taken(site: string, address: number): void {
     const { k } = this.#m;
     const kind = this.#kinds.get(address);
-    if (kind === undefined || k.w[address] !== NOBODY) throw new Error(`${site}: nobody will let go of ${address}`);
+    if (kind === undefined || k.w[address] !== NOBODY)
+      throw new Error(`${site}: nobody will let go of ${address}`);
     k.w[address] = 0;
     for (const [other, held] of this.#kinds) {
-      if (k.w[other] === K.cur.cpu.index) this.pairs.add(`${held} -> ${kind}`);
+      const taken = held !== kind ? kind : other < address ? "next" : "previous";
+      if (k.w[other] === K.cur.cpu.index) this.pairs.add(`${held} -> ${taken}`);
       else if (k.w[other] === 0 && other !== address) k.w[other] = NOBODY;
     }
   }

@@ -36,6 +36,8 @@ export function* agent(): Generator<K.Token, void, undefined> {
     Atomics.store(w, at + Word.DONE, seen);
     K.announce(k);
   }
+  w[at + Word.HOME] = 1;
+  yield* S.lwpUnpark(MAIN);
 
   function perform(tools: Tools, source: string, args: number[]): unknown {
     const action = known.get(source) ?? (new Function(`return (${source})`) as () => Action)();
@@ -55,8 +57,16 @@ export function* main(args: string[]): Generator<K.Token, number, undefined> {
     const lid = K.createLwp(l, 0, { kind: K.CTX_ENTRY, entry: Number(args[0]), arg: t.index, realm: i });
     w[mailbox(k, i - 1) + Word.LID] = lid;
   }
-  for (let i = 1; i <= k.g.ncpu; i++) yield* S.lwpWait(w[mailbox(k, i - 1) + Word.LID]);
+  // Parked, not waiting for them: what goes on in the process shall not wake it.
+  while (mailboxes(k).some((at) => w[at + Word.HOME] === 0)) yield* S.lwpPark();
   return 0;
+}
+
+/** The first LWP of a process. */
+const MAIN = 1;
+
+function mailboxes(k: K.Kernel): number[] {
+  return Array.from({ length: k.g.ncpu }, (_, cpu) => mailbox(k, cpu));
 }
 
 function isGenerator(value: unknown): value is Generator<K.Token, unknown, undefined> {
