@@ -3,7 +3,7 @@
  */
 import { cur } from "../sys/current.js";
 import type { Kernel } from "../sys/kernel.js";
-import type { Lwp } from "../sys/lwp.js";
+import { type Lwp, LwpRecord } from "../sys/lwp.js";
 import {
   LP_MPSAFE,
   LPR_CRMOD,
@@ -37,7 +37,7 @@ import { lwpLock, lwpUnlock, lwpUnlockTo } from "./lwplock.js";
 import { lwpFree } from "./lwpfree.js";
 import { kassert } from "./panic.js";
 import { schedTakecpu } from "./placement.js";
-import { clearCold, poolGet, poolPut } from "./pool.js";
+import { clearCold, poolGet, poolPut, rawGet } from "./pool.js";
 import { fire, PROBE_LWP_CREATE, PROBE_LWP_START } from "./probe.js";
 import { flushKicks } from "./resched.js";
 import { runqAdmit } from "./runq.js";
@@ -113,10 +113,10 @@ function recycleZombie(p2: Proc): Lwp | null {
   p2.zomblwp = null;
   lwpFree(l, true, false);
   kassert(k, l.piLenders === null && l.inheritedprio === PRI_NONE, "lwpCreate: a zombie with loans");
-  const ts = l.ts;
+  const ts = l.w[l.at + TS];
   l.w.fill(0, l.at + 2, l.at + k.lwps.type.words);
   clearCold(l, k.lwps);
-  l.ts = ts;
+  l.w[l.at + TS] = ts;
   // A handle to the dead one must not find the new one: as if released and allocated.
   l.w[l.at] += 2;
   return l;
@@ -125,15 +125,18 @@ function recycleZombie(p2: Proc): Lwp | null {
 function allocate(k: Kernel): Lwp | null {
   const l = poolGet(k.lwps);
   if (l === null) return null;
-  const ts = poolGet(k.turnstiles);
-  if (ts === null) {
+  // By index: most turnstiles are never looked at, and need no view.
+  const { header, base, type, limit } = k.turnstiles;
+  const ts = rawGet(k, header, base, type.words, limit);
+  if (ts === 0) {
     poolPut(k.lwps, l);
     return null;
   }
-  l.ts = ts;
+  l.w[l.at + TS] = ts;
   return l;
 }
 
+const TS = LwpRecord.offset.ts;
 const SIGWAIT = packText("sigwait");
 const VFORK = packText("vfork");
 

@@ -8,10 +8,11 @@ import { cvBroadcast, cvDestroy } from "./condvar.js";
 import { AT_FREE_UNLINKED, delayPoint } from "./delay.js";
 import { lidRemove } from "./lid.js";
 import { kassert } from "./panic.js";
-import { poolPut } from "./pool.js";
+import { poolPut, rawPut } from "./pool.js";
 import { spinExit, spinOwned } from "./spin.js";
 import { chglwpcnt } from "./uid.js";
 
+const TS = LwpRecord.offset.ts;
 const PFLAG = LwpRecord.offset.pflag;
 
 /**
@@ -53,8 +54,9 @@ export function lwpFree(l: Lwp, recycle: boolean, last: boolean): void {
   l.affinity = 0;
   l.named = 0;
   if (recycle) return;
-  const ts = l.ts;
-  if (ts !== null) poolPut(k.turnstiles, ts);
+  const ts = l.w[l.at + TS];
+  const { header, base, type } = k.turnstiles;
+  if (ts !== 0) rawPut(k, header, base + (ts - 1) * type.words, ts);
   poolPut(k.lwps, l);
 }
 

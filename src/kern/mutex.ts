@@ -83,7 +83,7 @@ function swapOwner(k: Kernel, m: number, from: number, to: number): boolean {
 /** Takes the mutex. May sleep if it is adaptive. */
 export function* mutexEnter(k: Kernel, m: number): Generator<void, void, void> {
   if (k.w[m + MTX_TYPE] === MTX_SPIN) return spinEnter(k, m + MTX_SPINLOCK);
-  kassert(k, k.w[m + MTX_TYPE] === MTX_ADAPTIVE, `mutexEnter: no mutex at ${m}`);
+  if (k.w[m + MTX_TYPE] !== MTX_ADAPTIVE) panic(k, `mutexEnter: no mutex at ${m}`);
   const l = cur.lwp;
   for (let rounds = 0; ; rounds++) {
     if (tryAcquire(k, m, l)) return;
@@ -137,7 +137,7 @@ export function mutexExit(k: Kernel, m: number): void {
   if (k.w[m + MTX_TYPE] === MTX_SPIN) return spinExit(k, m + MTX_SPINLOCK);
   const mine = cur.lwp.index << 1;
   const word = loadOwner(k, m);
-  kassert(k, (word & ~MTX_WAITERS) === mine, `mutexExit: mutex ${m} is not held by the caller`);
+  if ((word & ~MTX_WAITERS) !== mine) panic(k, `mutexExit: mutex ${m} is not held by the caller`);
   delayPoint(k, AT_MUTEX_EXIT);
   if (word === mine && swapOwner(k, m, mine, 0)) return;
   const ts = turnstileLookup(k, m);

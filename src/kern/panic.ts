@@ -28,7 +28,7 @@ export function panic(k: Kernel, message: string): never {
   throw new KernelAssertion(message);
 }
 
-/** A precondition; what the specification marks [assert]. */
+/** A precondition; what the specification marks [assert]. The message is a constant: it is made before the test. */
 export function kassert(k: Kernel, condition: boolean, message: string): asserts condition {
   if (!condition) panic(k, message);
 }

@@ -7,7 +7,7 @@
 import type { Kernel } from "../sys/kernel.js";
 import { POOL_FREE, POOL_HIGH, POOL_INUSE, POOL_LOCK, type Pool } from "../sys/kernel.js";
 import type { View } from "../sys/record.js";
-import { kassert } from "./panic.js";
+import { panic } from "./panic.js";
 import { spinEnter, spinExit } from "./spin.js";
 
 /** A zeroed record, or null when the pool's limit is reached. */
@@ -56,7 +56,7 @@ export function rawGet(k: Kernel, header: number, base: number, words: number, l
 
 export function rawPut(k: Kernel, header: number, at: number, index: number): void {
   const w = k.w;
-  kassert(k, (w[at] & 1) === 1, `record ${index} freed twice`);
+  if ((w[at] & 1) !== 1) panic(k, `record ${index} freed twice`);
   spinEnter(k, header + POOL_LOCK);
   w[at]++;
   w[at + 1] = w[header + POOL_FREE];

@@ -5,7 +5,7 @@
  */
 import { GlobalsRecord } from "../sys/globals.js";
 import type { Kernel } from "../sys/kernel.js";
-import { kassert, panic } from "./panic.js";
+import { panic } from "./panic.js";
 import { atomicAdd, spinEnter, spinExit } from "./spin.js";
 
 const LOCK = GlobalsRecord.offset.uidLock;
@@ -13,7 +13,7 @@ const LOCK = GlobalsRecord.offset.uidLock;
 /** Adds `diff` to the count of LWPs of `uid`, and returns the new count. */
 export function chglwpcnt(k: Kernel, uid: number, diff: number): number {
   const n = atomicAdd(k, slotOf(k, uid) + 1, diff) + diff;
-  kassert(k, n >= 0, `uid ${uid} owns ${n} LWPs`);
+  if (n < 0) panic(k, `uid ${uid} owns ${n} LWPs`);
   return n;
 }
 
