@@ -1,7 +1,7 @@
 // npm run breakages [-- FILTER...]: breaks each protocol of the kernel on purpose, and shows that a test catches it.
 //
-// What is broken is a copy of the compiled package in a temporary folder. A breakage is caught if its test file fails; to be
-// sure that it is the breakage, the same files are run unbroken first. With filters, only breakages whose name or delay
+// What is broken is a copy of the compiled package in a temporary folder. A breakage is caught if a test of its own delay
+// point fails; to be sure that it is the breakage, the same files are run unbroken first. With filters, only breakages whose name or delay
 // point contains one.
 //
 // Exit status: 0; 1 if one survives, or cannot be made.
@@ -34,7 +34,7 @@ async function main() {
   const whole = copy("whole");
   let sound = true;
   for (const file of new Set(breakages.map(({ test }) => test))) {
-    const { failed, how } = await runTest(whole, file, 60_000);
+    const { failed, how } = await runTest(whole, file, "^", 60_000);
     if (failed === null) continue;
     console.log(`unbroken, ${file} fails: ${failed} (${how})`);
     sound = false;
@@ -64,8 +64,11 @@ async function tryBreakage(breakage, number) {
   const text = readFileSync(file, "utf8");
   const places = [...text.matchAll(pattern(breakage.find))];
   if (places.length !== 1) return { ...row, how: `the place to break is there ${places.length} times` };
-  writeFileSync(file, text.replace(pattern(breakage.find), () => breakage.replace));
-  const { failed, how } = await runTest(where, breakage.test, hangMs);
+  writeFileSync(
+    file,
+    text.replace(pattern(breakage.find), () => breakage.replace),
+  );
+  const { failed, how } = await runTest(where, breakage.test, `^${breakage.point}:`, hangMs);
   rmSync(where, { recursive: true, force: true });
   return { ...row, caught: failed ?? "", how, ok: failed !== null };
 }
@@ -76,10 +79,11 @@ function pattern(text) {
   return new RegExp(words.map((word) => word.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&")).join("\\s+"), "g");
 }
 
-/** Runs a test file until its first failure: the name of the test, or null, and what it failed with. */
-function runTest(where, name, limit) {
+/** Runs the tests of a file that match, until the first failure: the name of the test, or null, and what it failed with. */
+function runTest(where, name, match, limit) {
   return new Promise((resolve) => {
-    const child = spawn(process.execPath, ["--test-reporter=tap", path.join(where, "build/test", `${name}.test.js`)], {
+    const file = path.join(where, "build/test", `${name}.test.js`);
+    const child = spawn(process.execPath, ["--test-reporter=tap", `--test-name-pattern=${match}`, file], {
       cwd: where,
       env: { ...process.env, LOCKSTEP_LIMIT_MS: String(limit === hangMs ? limitMs : limit) },
       stdio: ["ignore", "pipe", "ignore"],
@@ -136,5 +140,11 @@ function print(results) {
   ]);
   const head = ["point", "name", "file", "caught by", "how", "ok"];
   const widths = head.map((title, i) => Math.max(title.length, ...rows.map((row) => row[i].length)));
-  for (const row of [head, ...rows]) console.log(row.map((cell, i) => cell.padEnd(widths[i])).join("  ").trimEnd());
+  for (const row of [head, ...rows])
+    console.log(
+      row
+        .map((cell, i) => cell.padEnd(widths[i]))
+        .join("  ")
+        .trimEnd(),
+    );
 }

@@ -1,7 +1,7 @@
 // Deliberate breakages of the kernel's protocols, for scripts/breakages.mjs: at least one for each delay point.
 //
 // Each replaces one place of a compiled file. White space counts as equal to any other, and the place must be there once.
-// `test` is the compiled test file that has to fail.
+// `test` is the compiled test file, of which a test of the delay point has to fail.
 
 const locks = "lockstep/locks";
 const sleep = "lockstep/sleep";
@@ -62,7 +62,8 @@ export const breakages = [
     name: "a sleeper lets its interlock go before it is queued",
     file: "kern/condvar.js",
     find: "l.cvlock = interlock;",
-    replace: "l.cvlock = interlock; interlockExit(k, interlock); delayPoint(k, AT_SLEEP_ENQUEUED); spinEnter(k, interlock);",
+    replace:
+      "l.cvlock = interlock; interlockExit(k, interlock); delayPoint(k, AT_SLEEP_ENQUEUED); spinEnter(k, interlock);",
     test: sleep,
   },
   {
@@ -134,7 +135,7 @@ export const breakages = [
     point: "switch.unlocked",
     name: "an LWP is let go without the mark that its context is not saved",
     file: "kern/switch.js",
-    find: "l.ctxswtch = 1;",
+    find: "w[at + CTXSWTCH] = 1;",
     replace: "",
     test: cpus,
   },

@@ -42,11 +42,14 @@ export const PLAIN_ENDING: Ending = {
 
 export class GeneratorContext implements Context {
   #body: Body;
+  /** The body is a generator, and not an iterator of somebody's making. */
+  #native: boolean;
   #exiting = false;
   readonly #ending: Ending;
 
   constructor(body: Body, ending: Ending) {
     this.#body = body;
+    this.#native = (body.next as unknown) === GENERATOR_NEXT;
     this.#ending = ending;
   }
 
@@ -55,7 +58,7 @@ export class GeneratorContext implements Context {
     for (;;) {
       let step: IteratorResult<Token, unknown>;
       try {
-        step = thrown === NOTHING ? this.#body.next() : throwInto(this.#body, thrown);
+        step = thrown === NOTHING ? this.#advance() : throwInto(this.#body, thrown);
       } catch (error) {
         if (this.#exiting || error instanceof KernelAssertion) throw error;
         return this.#fail(l, error);
@@ -74,6 +77,10 @@ export class GeneratorContext implements Context {
         thrown = new TypeError(`a thread yielded ${String(token)}: write \`yield*\` before an operation`);
       }
     }
+  }
+
+  #advance(): IteratorResult<Token, unknown> {
+    return this.#native ? GENERATOR_NEXT.call(this.#body) : this.#body.next();
   }
 
   #returned(l: Lwp, value: unknown): boolean {
@@ -113,6 +120,7 @@ export class GeneratorContext implements Context {
   #run(l: Lwp, exit: Generator<void, void, void>): boolean {
     this.#exiting = true;
     this.#body = exit as Body;
+    this.#native = true;
     l.context = this;
     return this.resume(l);
   }
@@ -124,6 +132,11 @@ function* drainAndExit(l: Lwp): Generator<void, void, void> {
 }
 
 const NOTHING = Symbol("nothing");
+
+/** The one `next` of all generators: found here once, not by looking it up on each of their many prototypes. */
+const GENERATOR_NEXT = Object.getPrototypeOf(function* () {}).prototype.next as (
+  this: unknown,
+) => IteratorResult<Token, unknown>;
 
 /** Whether the LWP really gave way: to another, to what its CPU is asked for, or at the end of a step. */
 function hasLeft(l: Lwp): boolean {

@@ -5,7 +5,7 @@
  * lost. Two halves around the switch, like `sleepqBlock`.
  */
 import { EALREADY, EINTR, ERESTART, ESRCH, ETIMEDOUT, EWOULDBLOCK } from "../sys/errno.js";
-import type { Lwp } from "../sys/lwp.js";
+import { type Lwp, LwpRecord } from "../sys/lwp.js";
 import { LW_CANCELLED, LW_UNPARKED, SOBJ_PARK } from "../sys/param.js";
 import { packText } from "../sys/record.js";
 import type { Proc } from "../sys/proc.js";
@@ -24,6 +24,8 @@ import {
 } from "./sleepq.js";
 import { spinEnter, spinExit } from "./spin.js";
 
+const LID = LwpRecord.offset.lid;
+const PROC = LwpRecord.offset.proc;
 const PARKED = packText("parked");
 
 /** Longest look along a hinted queue; whoever stands further back is found by id, as under a wrong hint. */
@@ -73,7 +75,7 @@ export function unpark(p: Proc, lid: number, hint: number): number {
   let look = LOOK_MAX;
   for (let t = sleepqFirst(k, bucketQueue(bucket)); t !== null && look-- > 0; t = sleepqNext(t)) {
     // The channel is not compared: the bucket is where it stands.
-    if (t.lid === lid && t.proc === p) {
+    if (t.w[t.at + LID] === lid && t.w[t.at + PROC] === p.index) {
       sleepqRemove(t);
       spinExit(k, bucket);
       return 0;

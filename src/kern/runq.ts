@@ -107,15 +107,14 @@ function topPriority(ci: Cpu): number {
 
 /** First LWP of the highest queue, or null. */
 export function runqFirst(ci: Cpu): Lwp | null {
-  if (ci.count === 0) return null;
-  const index = ci.w[ci.at + QUEUES + ci.maxpriority * 2];
-  return index === 0 ? null : ci.k.lwps.view(index);
+  if (ci.w[ci.at + COUNT] === 0) return null;
+  const { w, at } = ci;
+  return ci.k.lwpAt(w[at + QUEUES + w[at + MAXPRIORITY] * 2]);
 }
 
 /** The LWP behind `l` on its queue, or null. */
 export function runqNext(l: Lwp): Lwp | null {
-  const index = l.w[l.at + NEXT];
-  return index === 0 ? null : l.k.lwps.view(index);
+  return l.k.lwpAt(l.w[l.at + NEXT]);
 }
 
 /** All LWPs queued with priority `pri`, first to last. For tools and tests. */

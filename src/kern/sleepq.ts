@@ -50,6 +50,7 @@ import { miSwitch } from "./switch.js";
 const NEXT = LwpRecord.offset.sleepqNext;
 const PREV = LwpRecord.offset.sleepqPrev;
 const WMESG = LwpRecord.offset.wmesg;
+const LWP_WORDS = LwpRecord.words;
 
 /** The sleep was refused or aborted before any switch. */
 export const BLOCK_EARLY = -1;
@@ -127,38 +128,36 @@ function sleepqInsert(l: Lwp, q: number, sobj: number): void {
 
 /** Links before LWP number `before`; 0 = at the tail. */
 function linkBefore(l: Lwp, q: number, before: number): void {
-  const { k, w } = l;
-  const prev = before === 0 ? w[q + SLEEPQ_TAIL] : w[k.lwps.view(before).at + PREV];
-  w[l.at + NEXT] = before;
-  w[l.at + PREV] = prev;
+  const { k, w, at } = l;
+  const prev = before === 0 ? w[q + SLEEPQ_TAIL] : w[k.lwpBase + before * LWP_WORDS + PREV];
+  w[at + NEXT] = before;
+  w[at + PREV] = prev;
   if (prev === 0) w[q + SLEEPQ_HEAD] = l.index;
-  else w[k.lwps.view(prev).at + NEXT] = l.index;
+  else w[k.lwpBase + prev * LWP_WORDS + NEXT] = l.index;
   if (before === 0) w[q + SLEEPQ_TAIL] = l.index;
-  else w[k.lwps.view(before).at + PREV] = l.index;
+  else w[k.lwpBase + before * LWP_WORDS + PREV] = l.index;
 }
 
 function unlink(l: Lwp, q: number): void {
-  const { k, w } = l;
-  const next = w[l.at + NEXT];
-  const prev = w[l.at + PREV];
+  const { k, w, at } = l;
+  const next = w[at + NEXT];
+  const prev = w[at + PREV];
   if (prev === 0) w[q + SLEEPQ_HEAD] = next;
-  else w[k.lwps.view(prev).at + NEXT] = next;
+  else w[k.lwpBase + prev * LWP_WORDS + NEXT] = next;
   if (next === 0) w[q + SLEEPQ_TAIL] = prev;
-  else w[k.lwps.view(next).at + PREV] = prev;
-  w[l.at + NEXT] = 0;
-  w[l.at + PREV] = 0;
+  else w[k.lwpBase + next * LWP_WORDS + PREV] = prev;
+  w[at + NEXT] = 0;
+  w[at + PREV] = 0;
 }
 
 /** First LWP of a queue, or null. */
 export function sleepqFirst(k: Kernel, q: number): Lwp | null {
-  const index = k.w[q + SLEEPQ_HEAD];
-  return index === 0 ? null : k.lwps.view(index);
+  return k.lwpAt(k.w[q + SLEEPQ_HEAD]);
 }
 
 /** The LWP behind `l`, or null. */
 export function sleepqNext(l: Lwp): Lwp | null {
-  const index = l.w[l.at + NEXT];
-  return index === 0 ? null : l.k.lwps.view(index);
+  return l.k.lwpAt(l.w[l.at + NEXT]);
 }
 
 /** All LWPs of a queue, first to last. For tools and tests. */

@@ -44,6 +44,7 @@ const {
   nswitch: NSWITCH,
   migrating: MIGRATING,
   busy: BUSY,
+  count: COUNT,
 } = CpuRecord.offset;
 const {
   pflag: PFLAG,
@@ -65,7 +66,7 @@ const {
 export function schedNextlwp(ci: Cpu): Lwp | null {
   if (ci.w[ci.at + MIGRATING] !== 0) return null;
   // A stolen one keeps the tick when it last ran (SCH-23).
-  if (ci.count === 0) return schedSteal(ci);
+  if (ci.w[ci.at + COUNT] === 0) return schedSteal(ci);
   const l = runqFirst(ci);
   if (l !== null) l.rticks = ci.w[ci.k.ticksAt];
   return l;

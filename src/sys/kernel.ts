@@ -186,6 +186,11 @@ export class Kernel {
   };
 
   readonly g: Globals;
+  /** The views of the pools below, so that a reference is one load from here. */
+  readonly cpuv: Cpu[];
+  readonly procv: Proc[];
+  readonly lwpv: Lwp[];
+  readonly turnstilev: Turnstile[];
   readonly cpus: Pool<Cpu>;
   readonly procs: Pool<Proc>;
   readonly lwps: Pool<Lwp>;
@@ -253,8 +258,18 @@ export class Kernel {
     this.procs = new Pool(this, ProcRecord, headers[1], procBase, limits.procs);
     this.lwps = new Pool(this, LwpRecord, headers[2], lwpBase, limits.lwps, lwpCold);
     this.turnstiles = new Pool(this, TurnstileRecord, headers[3], tsBase, limits.lwps);
+    this.cpuv = this.cpus.views;
+    this.procv = this.procs.views;
+    this.lwpv = this.lwps.views;
+    this.turnstilev = this.turnstiles.views;
     this.threads = new Pool(this, ThreadRecord, headers[4], threadBase, limits.threads);
     this.mutexobjs = new Pool(this, MutexobjRecord, headers[5], mutexobjBase, limits.procs);
+  }
+
+  /** This realm's view of LWP `index`, or null for 0. */
+  lwpAt(index: number): Lwp {
+    const l = this.lwpv[index];
+    return l === undefined ? this.lwps.view(index) : l;
   }
 
   /** Bytes of kernel memory. */

@@ -216,7 +216,7 @@ function accessorSource(record: string, key: string, f: Field, o: number): strin
       return `get ${key}() { return ${base} + ${o}; }`;
     case "ref":
       return (
-        `get ${key}() { const p = this.k.${f.to}s, i = ${word}, v = p.views[i]; return v === undefined ? p.view(i) : v; }` +
+        `get ${key}() { const k = this.k, i = ${word}, v = k.${f.to}v[i]; return v === undefined ? k.${f.to}s.view(i) : v; }` +
         ` set ${key}(v) { ${word} = v === null ? 0 : v.index; }`
       );
   }

@@ -80,10 +80,7 @@ window("switch.waitctx", {
     await rig.call(1, wakeHere, lid);
     const b = await rig.hold(1, "switch.waitctx", giveWay);
     await agent.go();
-    rig.ls.arm(1, "cpu.relax");
-    rig.go(1);
-    await b.result();
-    rig.ls.disarm(1, "cpu.relax");
+    await rig.goPast(1, "cpu.relax", b);
     assert.deepEqual(trace(rig), [1, 1, 0]);
     await rig.call(1, wait, lid);
   },
@@ -109,19 +106,13 @@ window("idle.announced", {
     const a = await rig.hold(0, "idle.announced", park);
     assert.equal(rig.cpu(0).sleeping, 1);
     await rig.call(1, unpark, rig.lid(0));
-    rig.ls.arm(0, "idle.sleeping");
-    rig.go(0);
-    assert.equal(await rig.awake(a, 0), 0);
-    rig.ls.disarm(0, "idle.sleeping");
+    assert.equal(await rig.goPast(0, "idle.sleeping", a), 0);
     assert.equal(rig.cpu(0).sleeping, 0);
   },
   "work that came before is found without": async (rig) => {
     const a = await rig.hold(0, "switch.unlocked", park);
     await rig.call(1, unpark, rig.lid(0));
-    rig.ls.arm(0, "idle.announced");
-    rig.go(0);
-    assert.equal(await rig.awake(a, 0), 0);
-    rig.ls.disarm(0, "idle.announced");
+    assert.equal(await rig.goPast(0, "idle.announced", a), 0);
   },
 });
 

@@ -38,7 +38,11 @@ const waitError: Action = function* (x, lid) {
 };
 
 /** A dying LWP that stands in one of its windows on CPU `cpu`. */
-async function dying(rig: Rig, cpu: number, point: K.DelayPoint): Promise<{ z: K.Lwp; lid: number; agent: Run }> {
+async function dying(
+  rig: Rig,
+  cpu: number,
+  point: K.DelayPoint,
+): Promise<{ z: K.Lwp; lid: number; agent: Run }> {
   const agent = await rig.hold(cpu, point, spawnDying);
   const lid = rig.word(DYING);
   const z = rig.lwp(lid);
@@ -137,10 +141,7 @@ window("free.unlinked", {
     const { z, lid, agent } = await dying(rig, 1, "exit.zombie");
     const a = await rig.hold(0, "free.unlinked", wait, lid);
     await agent.go();
-    rig.ls.arm(0, "cpu.relax");
-    rig.go(0);
-    assert.equal(await a.result(), lid);
-    rig.ls.disarm(0, "cpu.relax");
+    assert.equal(await rig.goPast(0, "cpu.relax", a), lid);
     assert.equal(allocated(z), false);
   },
 });

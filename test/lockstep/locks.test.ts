@@ -125,7 +125,7 @@ window("mutex.held", {
     await rig.untilState(rig.lid(0), "SLEEP");
     assert.equal(hasWaiters(rig), true);
     await rig.call(1, exit);
-    assert.equal(await a.result(), 1);
+    assert.equal(await rig.awake(a, 0), 1);
     await free(rig, 0);
   },
 });

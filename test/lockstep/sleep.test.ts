@@ -253,7 +253,10 @@ window("callout.fired", {
     assert.equal(rig.cpu(0).calloutRunning, rig.lwp(lid).timeoutCh);
     await a.go();
     await b.go();
-    assert.deepEqual([STEP.RUNS, STEP.CPU, STEP.RESULT].map((n) => rig.word(n)), [1, 1, ETIMEDOUT]);
+    assert.deepEqual(
+      [STEP.RUNS, STEP.CPU, STEP.RESULT].map((n) => rig.word(n)),
+      [1, 1, ETIMEDOUT],
+    );
     await rig.call(1, wait, lid);
   },
   "the handler first, it ends the sleep": async (rig) => {
@@ -265,14 +268,20 @@ window("callout.fired", {
     assert.equal(await rig.call(1, unpark, lid, 0), 0);
     assert.notEqual(rig.lwp(lid).flag & K.LW_UNPARKED, 0, "an unpark too late is remembered");
     await rig.call(0, giveWay);
-    assert.deepEqual([STEP.RUNS, STEP.CPU, STEP.RESULT].map((n) => rig.word(n)), [1, 0, ETIMEDOUT]);
+    assert.deepEqual(
+      [STEP.RUNS, STEP.CPU, STEP.RESULT].map((n) => rig.word(n)),
+      [1, 0, ETIMEDOUT],
+    );
     await rig.call(1, wait, lid);
   },
   "woken before the tick, nothing fires": async (rig) => {
     const lid = await timedSleeper(rig);
     assert.equal(await rig.call(1, unpark, lid, 0), 0);
     await rig.call(0, giveWay);
-    assert.deepEqual([STEP.RUNS, STEP.CPU, STEP.RESULT].map((n) => rig.word(n)), [1, 0, 0]);
+    assert.deepEqual(
+      [STEP.RUNS, STEP.CPU, STEP.RESULT].map((n) => rig.word(n)),
+      [1, 0, 0],
+    );
     rig.ls.tick();
     await rig.passes(0, "callout.fired", nothing);
     await rig.call(1, wait, lid);

@@ -146,9 +146,7 @@ export class Rig {
   async passes(cpu: number, point: K.DelayPoint, action: Action, ...args: number[]): Promise<number> {
     this.ls.arm(cpu, point);
     const run = this.start(cpu, action, ...args);
-    await this.ls.until(`the action on CPU ${cpu} is done`, () => run.isDone || this.ls.heldAt(cpu) !== null);
-    assert.equal(this.ls.heldAt(cpu), null, `where CPU ${cpu} stands`);
-    this.ls.disarm(cpu, point);
+    await this.#donePast(cpu, point, run);
     return run.result();
   }
 
@@ -166,6 +164,20 @@ export class Rig {
   go(cpu: number): void {
     assert.notEqual(this.ls.heldAt(cpu), null, `CPU ${cpu} is held nowhere`);
     this.ls.release(cpu);
+  }
+
+  /** Lets a CPU go on from where it stands, past the point: it must not stop there before the action is done. */
+  async goPast(cpu: number, point: K.DelayPoint, run: Run): Promise<number> {
+    this.ls.arm(cpu, point);
+    this.go(cpu);
+    await this.#donePast(cpu, point, run);
+    return run.result();
+  }
+
+  async #donePast(cpu: number, point: K.DelayPoint, run: Run): Promise<void> {
+    await this.ls.until(`the action on CPU ${cpu} is done`, () => run.isDone || this.ls.heldAt(cpu) !== null);
+    assert.equal(this.ls.heldAt(cpu), null, `where CPU ${cpu} stands`);
+    this.ls.disarm(cpu, point);
   }
 
   // --- looking -----------------------------------------------------------------------------------
@@ -238,7 +250,8 @@ export class Rig {
   /** After it: nobody is held or armed, the agents wait outside the kernel, nothing is queued, and all is sound. */
   async assertAtRest(): Promise<void> {
     const { k } = this;
-    const agents = (n: number): boolean => this.cpu(n).curlwp.lid === this.lid(n) || this.ls.heldAt(n) !== null;
+    const agents = (n: number): boolean =>
+      this.cpu(n).curlwp.lid === this.lid(n) || this.ls.heldAt(n) !== null;
     for (let n = 0; n < k.g.ncpu; n++) await this.ls.until(`the agent of CPU ${n} is back`, () => agents(n));
     for (let n = 0; n < k.g.ncpu; n++) {
       const ci = this.cpu(n);
@@ -297,7 +310,10 @@ after(() => rig?.close());
  * The tests of one window: what each order of events through it must come to. The machine is at rest before and after each;
  * a test that fails takes the machine with it.
  */
-export function window(point: K.DelayPoint, orders: Readonly<Record<string, (rig: Rig) => Promise<void>>>): void {
+export function window(
+  point: K.DelayPoint,
+  orders: Readonly<Record<string, (rig: Rig) => Promise<void>>>,
+): void {
   assert.ok(Object.keys(orders).length >= 2, `${point}: both orders`);
   for (const [name, order] of Object.entries(orders)) {
     test(`${point}: ${name}`, async () => {

@@ -23,7 +23,11 @@ export function* agent(): Generator<K.Token, void, undefined> {
     if (w[at + Word.LENGTH] === 0) break;
     let failed = 0;
     try {
-      const result: unknown = perform(x, read(w, at), Array.from(w.subarray(at + Word.ARGS, at + Word.ARGS + 4)));
+      const result: unknown = perform(
+        x,
+        read(w, at),
+        Array.from(w.subarray(at + Word.ARGS, at + Word.ARGS + 4)),
+      );
       const value: unknown = isGenerator(result) ? yield* result : result;
       yield* S.lwpSelf();
       w[at + Word.RESULT] = Number(value ?? 0);
