@@ -13,7 +13,9 @@ import {
   sleepqEnqueue,
   sleepqEnter,
   sleeptabBucket,
-  sleepqWake, type Wmesg } from "./sleepq.js";
+  sleepqWake,
+  type Wmesg,
+} from "./sleepq.js";
 import { atomicAdd, spinEnter } from "./spin.js";
 
 const HOSTWAIT = CpuRecord.offset.hostwait;

@@ -210,7 +210,14 @@ export function procReap(k: Kernel): Collected | null {
   kassert(k, l !== null && p.nlwps === 1 && p.stat === SZOMB, "procReap: more than the last LWP is left");
   lwpFree(l, false, true);
   p.stat = SDEAD;
-  const collected = { index: p.index, gen: p.gen, pid: p.pid, program: p.program, status: p.xstat, seconds: p.endTime - p.startTime };
+  const collected = {
+    index: p.index,
+    gen: p.gen,
+    pid: p.pid,
+    program: p.program,
+    status: p.xstat,
+    seconds: p.endTime - p.startTime,
+  };
   poolPut(k.procs, p);
   return collected;
 }

@@ -67,7 +67,8 @@ const ALWAYS: readonly number[] = (() => {
 export function setStat(l: Lwp, stat: number): void {
   const { w, at } = l;
   const from = w[at + STAT];
-  if (((ALWAYS[from] & (1 << stat)) === 0 && !permitted(l, from, stat)) || !lwpLocked(l)) refuse(l, from, stat);
+  if (((ALWAYS[from] & (1 << stat)) === 0 && !permitted(l, from, stat)) || !lwpLocked(l))
+    refuse(l, from, stat);
   w[at + STAT] = stat;
   if (probing(l.k, PROBE_STATE)) fire(l.k, PROBE_STATE, l.proc.pid, l.lid, from, stat, l.cpu.index - 1);
 }

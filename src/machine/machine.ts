@@ -10,14 +10,13 @@ import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
 import { cur } from "../sys/current.js";
 import { errorText, EAGAIN, KernelAssertion } from "../sys/errno.js";
 import { DEFAULT_LIMITS, type Kernel, type Limits } from "../sys/kernel.js";
-import { ATTN_HALT, CTX_CLOSURE } from "../sys/param.js";
+import { ATTN_HALT } from "../sys/param.js";
 import type { Body } from "../context/generator.js";
 import { asCpu, retireBooter } from "../cpu/dispatcher.js";
 import { Lockstep } from "../cpu/lockstep.js";
 import { endIdleWait } from "../cpu/loop.js";
 import { kernelBoot } from "../kern/init.js";
 import { panic } from "../kern/panic.js";
-import { procSpawn } from "../kern/proc.js";
 import { AttachedCpu, attend, ringCpu } from "./attached.js";
 import { LinkError, type LinkedProgram } from "./factory.js";
 import type { ClockBoot, ClockNews, Letter, News } from "./letters.js";
@@ -305,14 +304,15 @@ export class Machine {
     return this.#process(pid);
   }
 
-  /** Starts a process of this realm that runs a closure: its threads stay on CPU 0 unless they are portable. */
+  /**
+   * Starts a process of this realm whose `main` is a closure: what it returns is the exit status, as in a program. Its
+   * threads stay on CPU 0.
+   */
   spawn(main: () => Body, comm = "main"): Process {
     this.#check();
     if (this.#client) throw new Error("a client machine has no CPU in this realm to run a closure on");
     const ci = this.kernel.cpus.view(1);
-    const p = asCpu(ci, () =>
-      procSpawn(this.kernel, { comm, uid: 1000 }, { kind: CTX_CLOSURE, closure: main, realm: 1 }),
-    );
+    const p = asCpu(ci, () => this.#realm.spawnClosure(main, comm));
     endIdleWait(ci);
     if (p === null) throw Object.assign(new Error(`spawn: ${errorText(EAGAIN)}`), { code: "EAGAIN" });
     return this.#process(p.pid);

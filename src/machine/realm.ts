@@ -9,7 +9,8 @@ import { cur } from "../sys/current.js";
 import { type Cpu, CpuRecord } from "../sys/cpu.js";
 import { KernelAssertion } from "../sys/errno.js";
 import { Kernel, type KernelOptions, type Limits } from "../sys/kernel.js";
-import { CPU_HALTED, CTX_ENTRY } from "../sys/param.js";
+import { CPU_HALTED, CTX_CLOSURE, CTX_ENTRY } from "../sys/param.js";
+import type { Proc } from "../sys/proc.js";
 import type { Body } from "../context/generator.js";
 import { attachContexts } from "../context/index.js";
 import type { StepFunction } from "../context/step.js";
@@ -178,6 +179,22 @@ export class Realm {
         ? mapStack(error.name === "LinkError" ? error.message : String(error.stack))
         : String(error);
     }
+  }
+
+  /** The process of a closure, which only this realm can run; null when a table is full. Called as this CPU. */
+  spawnClosure(main: () => Body, comm: string): Proc | null {
+    const { k } = this;
+    const t = mainRecord(k, []);
+    if (t === null) return null;
+    const start = { kind: CTX_CLOSURE, arg: t.index, closure: main, realm: cur.cpu.realm };
+    const p = procSpawn(k, { comm, uid: DEFAULT_UID }, start);
+    if (p === null) {
+      freeRecord(k, t);
+      return null;
+    }
+    t.pid = p.pid;
+    p.startTime = k.port.now();
+    return p;
   }
 
   #spawn(letter: Extract<Letter, { kind: "exec" }>): number {

@@ -17,4 +17,9 @@ interface Current {
   kicks: number;
 }
 
-export const cur: Current = { cpu: null as unknown as Cpu, lwp: null as unknown as Lwp, next: null as unknown as Lwp, kicks: 0 };
+export const cur: Current = {
+  cpu: null as unknown as Cpu,
+  lwp: null as unknown as Lwp,
+  next: null as unknown as Lwp,
+  kicks: 0,
+};

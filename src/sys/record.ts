@@ -224,7 +224,7 @@ function accessorSource(record: string, key: string, f: Field, o: number): strin
 
 function closureClass(
   record: string,
-  fields: Fields, 
+  fields: Fields,
   offset: Record<string, number>,
   Base: ViewClass,
 ): ViewClass {

@@ -7,7 +7,6 @@ import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after } from "node:test";
 import { fileURLToPath } from "node:url";
 import { boot, type BootOptions, type Exit, type Machine } from "lwp";
 import { checkEmpty, POOL_INUSE } from "lwp/kernel";
@@ -19,7 +18,7 @@ let programs = 0;
 export function program(text: string, name = `program${++programs}.ts`): string {
   if (folder === null) {
     const made = (folder = mkdtempSync(join(tmpdir(), "lwp-test-")));
-    after(() => rmSync(made, { recursive: true }));
+    process.on("exit", () => rmSync(made, { recursive: true }));
   }
   const path = join(folder, name);
   writeFileSync(path, text);

@@ -84,7 +84,13 @@ export function* main() {
 
 /** A step thread with two words. */
 function start(entry: number, word: number, realm: number): void {
-  const l = K.lwpCreate(K.cur.lwp, K.cur.lwp.proc, 0, { kind: K.CTX_STEP, entry, realm }, K.SCHED_OTHER) as K.Lwp;
+  const l = K.lwpCreate(
+    K.cur.lwp,
+    K.cur.lwp.proc,
+    0,
+    { kind: K.CTX_STEP, entry, realm },
+    K.SCHED_OTHER,
+  ) as K.Lwp;
   k.w[l.words] = word;
   K.lwpStart(K.cur.lwp, l, 0);
 }
@@ -107,7 +113,9 @@ function* target(state: string): Run {
   // Whoever has woken it looks at it first.
   while (load(STOP) === 0) yield* S.schedYield();
   const { sec, nsec } = K.wallclockAtTick(k);
-  const park = yield* attempt(S.lwpPark({ sec: sec + Math.floor((nsec + 2e7) / 1e9), nsec: (nsec + 2e7) % 1e9 }));
+  const park = yield* attempt(
+    S.lwpPark({ sec: sec + Math.floor((nsec + 2e7) / 1e9), nsec: (nsec + 2e7) % 1e9 }),
+  );
   outcome.slept = slept;
   outcome.park = park;
 }
