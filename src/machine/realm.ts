@@ -4,6 +4,7 @@
  * The same for the booting realm and for workers; only who carries letters and news differs.
  */
 import { writeSync } from "node:fs";
+import { inspect } from "node:util";
 import { deserialize, serialize } from "node:v8";
 import { cur } from "../sys/current.js";
 import { type Cpu, CpuRecord } from "../sys/cpu.js";
@@ -225,7 +226,7 @@ async function machineModule(spec: string): Promise<object> {
 
 /** An exception that ends a process: told at once, whatever the event loops do. */
 function reportFatal(pid: number, lid: number, error: unknown): void {
-  const text = error instanceof Error ? mapStack(error.stack ?? error.message) : String(error);
+  const text = error instanceof Error ? mapStack(inspect(error)) : String(error);
   writeSync(2, `process ${pid}: thread ${lid} ended it with an exception:\n${text}\n`);
 }
 

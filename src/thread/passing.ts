@@ -6,7 +6,7 @@
  * its arguments as they are.
  */
 import { BLOCK_WORDS, type Kernel } from "../sys/kernel.js";
-import { ENOMEM } from "../sys/errno.js";
+import { ENOMEM, LwpError } from "../sys/errno.js";
 import { rawGet, rawPut } from "../kern/pool.js";
 import { fail } from "../syscall/operation.js";
 
@@ -28,6 +28,62 @@ export interface Codec {
   /** Throws when a value cannot travel. */
   encode(value: unknown): Uint8Array;
   decode(bytes: Uint8Array): unknown;
+}
+
+/** What a thread threw, in a form that keeps more of an error than a structured clone does: `code` above all. */
+type Thrown =
+  | { readonly value: unknown }
+  | {
+      readonly name: string;
+      readonly message: string;
+      readonly stack: string | undefined;
+      readonly own: Readonly<Record<string, unknown>>;
+      readonly cause: Thrown | null;
+    };
+
+const ERRORS: Readonly<Record<string, { readonly prototype: Error }>> = {
+  EvalError,
+  LwpError,
+  RangeError,
+  ReferenceError,
+  SyntaxError,
+  TypeError,
+  URIError,
+};
+
+/** What was thrown, as bytes. Never throws: what of it cannot travel goes as its text, or stays behind. */
+export function encodeThrown(codec: Codec, thrown: unknown): Uint8Array {
+  for (const form of [() => packThrown(thrown, true), () => packThrown(thrown, false)]) {
+    try {
+      return codec.encode(form());
+    } catch {
+      // The next form has less in it.
+    }
+  }
+  return codec.encode({ value: `a ${typeof thrown} that cannot be shown` } satisfies Thrown);
+}
+
+function packThrown(thrown: unknown, whole: boolean): Thrown {
+  if (!(thrown instanceof Error)) return { value: whole ? thrown : String(thrown) };
+  const { name, message, stack, cause } = thrown;
+  const own = whole ? { ...thrown } : {};
+  return { name, message, stack, own, cause: cause === undefined ? null : packThrown(cause, whole) };
+}
+
+export function decodeThrown(codec: Codec, bytes: Uint8Array): unknown {
+  return unpackThrown(codec.decode(bytes) as Thrown);
+}
+
+function unpackThrown(thrown: Thrown): unknown {
+  if ("value" in thrown) return thrown.value;
+  const { name, message, stack, own, cause } = thrown;
+  const error = cause === null ? new Error(message) : new Error(message, { cause: unpackThrown(cause) });
+  const known = ERRORS[name];
+  if (known !== undefined) Object.setPrototypeOf(error, known.prototype);
+  const hidden = { configurable: true, writable: true };
+  if (error.name !== name) Object.defineProperty(error, "name", { value: name, ...hidden });
+  Object.defineProperty(error, "stack", { value: stack, ...hidden });
+  return Object.assign(error, own);
 }
 
 /** Bytes a block holds; its first two words are generation and link. */

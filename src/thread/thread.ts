@@ -31,6 +31,8 @@ import {
   arenaFree,
   arenaPut,
   arenaTake,
+  decodeThrown,
+  encodeThrown,
   VALUE_BYTES,
   VALUE_FALSE,
   VALUE_LOCAL,
@@ -230,22 +232,13 @@ function putResult(l: Lwp, t: ThreadRec, value: unknown, failed: boolean): void 
 /** What has no room fails the thread with ENOMEM (R9); an error that has none must not fail it once more. */
 function putBytes(k: Kernel, t: ThreadRec, value: unknown, failed: boolean): void {
   const { codec } = threadHost(k);
-  const bytes = failed ? encodeError(codec.encode, value) : codec.encode(value);
+  const bytes = failed ? encodeThrown(codec, value) : codec.encode(value);
   try {
     t.resultAt = arenaPut(k, bytes, "Thread");
     t.resultKind = VALUE_BYTES;
   } catch (error) {
     if (!failed || !(error instanceof LwpError)) throw error;
     t.resultKind = VALUE_LOST;
-  }
-}
-
-/** An error travels with what it has; if that cannot travel, as its text. */
-function encodeError(encode: (value: unknown) => Uint8Array, error: unknown): Uint8Array {
-  try {
-    return encode(error);
-  } catch {
-    return encode(new Error(String(error)));
   }
 }
 
@@ -272,7 +265,8 @@ function takeResult(k: Kernel, t: ThreadRec): unknown {
     default: {
       const bytes = arenaTake(k, t.resultAt);
       t.resultKind = VALUE_NONE;
-      return threadHost(k).codec.decode(bytes);
+      const { codec } = threadHost(k);
+      return t.state === THREAD_FAILED ? decodeThrown(codec, bytes) : codec.decode(bytes);
     }
   }
 }

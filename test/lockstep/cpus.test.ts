@@ -277,10 +277,11 @@ window("migrate.chosen", {
     rig.setWord(UNLOCK, 1);
     await rig.untilWord(STEP.SPINS, 1);
     assert.equal(rig.lwp(lid).cpu.index, 1);
-    rig.go(1);
+    // To its end there: CPU 1 could steal it back whenever it yields.
     rig.setWord(STEP.STOP, 1);
-    await rig.untilWord(STEP.RUNS, 1);
     await rig.untilState(lid, "ZOMB");
+    assert.equal(rig.cpu(1).migrating, null);
+    rig.go(1);
     rig.ls.tick();
     await asker.result();
     await finish(rig, lid, agent);
