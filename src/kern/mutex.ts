@@ -80,8 +80,19 @@ function swapOwner(k: Kernel, m: number, from: number, to: number): boolean {
   return true;
 }
 
-/** Takes the mutex. May sleep if it is adaptive. */
-export function* mutexEnter(k: Kernel, m: number): Generator<void, void, void> {
+/** A sleep that was not needed. It has no state, so one serves all. */
+const ACQUIRED = {
+  [Symbol.iterator]: () => ACQUIRED,
+  next: () => ({ done: true, value: undefined }),
+} as unknown as Generator<void, void, void>;
+
+/** Takes the mutex: `yield* mutexEnter(k, m)`. May sleep if it is adaptive; a free one is taken at the call. */
+export function mutexEnter(k: Kernel, m: number): Generator<void, void, void> {
+  if (k.w[m + MTX_TYPE] === MTX_ADAPTIVE && tryAcquire(k, m, cur.lwp)) return ACQUIRED;
+  return mutexEnterSlow(k, m);
+}
+
+function* mutexEnterSlow(k: Kernel, m: number): Generator<void, void, void> {
   if (k.w[m + MTX_TYPE] === MTX_SPIN) return spinEnter(k, m + MTX_SPINLOCK);
   if (k.w[m + MTX_TYPE] !== MTX_ADAPTIVE) panic(k, `mutexEnter: no mutex at ${m}`);
   const l = cur.lwp;

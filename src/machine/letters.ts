@@ -20,7 +20,7 @@ export type Letter =
 /** From a CPU. */
 export type News =
   | { readonly kind: "loaded"; readonly cpu: number; readonly program: number; readonly error: string | null }
-  /** Answer to "exec": pid 0 = EAGAIN. */
+  /** Answer to "exec": the pid, or an error number as a negative one. */
   | { readonly kind: "spawned"; readonly id: number; readonly pid: number }
   | {
       readonly kind: "exited";

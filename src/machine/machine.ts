@@ -8,7 +8,7 @@ import { availableParallelism } from "node:os";
 import { basename } from "node:path";
 import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
 import { cur } from "../sys/current.js";
-import { errorText, EAGAIN, KernelAssertion } from "../sys/errno.js";
+import { EAGAIN, KernelAssertion, LwpError } from "../sys/errno.js";
 import { DEFAULT_LIMITS, type Kernel, type Limits } from "../sys/kernel.js";
 import { ATTN_HALT } from "../sys/param.js";
 import type { Body } from "../context/generator.js";
@@ -274,7 +274,7 @@ export class Machine {
    * Links a program, loads it on every CPU, and starts it. Resolves when it has been started.
    *
    * Rejects with LinkError: ENOENT there is no such file; ENOEXEC it does not parse, has no `main`, or fails to load. With
-   * an error of code EAGAIN when a table is full.
+   * LwpError: EAGAIN a table is full; ENOMEM the arena has no room for the arguments.
    */
   async exec(file: string | URL, args: readonly string[] = []): Promise<Process> {
     const { linkProgram } = await import("./link.js");
@@ -300,7 +300,10 @@ export class Machine {
       this.#spawning.set(id, { resolve, reject });
       this.#post(0, { kind: "exec", id, program, entry, args: [...args], comm });
     });
-    if (pid === 0) throw Object.assign(new Error(`exec: ${errorText(EAGAIN)}`), { code: "EAGAIN" });
+    if (pid < 0) {
+      this.#unload(program);
+      throw new LwpError(-pid, "exec");
+    }
     return this.#process(pid);
   }
 
@@ -314,7 +317,7 @@ export class Machine {
     const ci = this.kernel.cpus.view(1);
     const p = asCpu(ci, () => this.#realm.spawnClosure(main, comm));
     endIdleWait(ci);
-    if (p === null) throw Object.assign(new Error(`spawn: ${errorText(EAGAIN)}`), { code: "EAGAIN" });
+    if (p === null) throw new LwpError(EAGAIN, "spawn");
     return this.#process(p.pid);
   }
 

@@ -8,10 +8,11 @@ import { inspect } from "node:util";
 import { deserialize, serialize } from "node:v8";
 import { cur } from "../sys/current.js";
 import { type Cpu, CpuRecord } from "../sys/cpu.js";
-import { KernelAssertion } from "../sys/errno.js";
+import { EAGAIN, KernelAssertion, LwpError } from "../sys/errno.js";
 import { Kernel, type KernelOptions, type Limits } from "../sys/kernel.js";
 import { CPU_HALTED, CTX_CLOSURE, CTX_ENTRY } from "../sys/param.js";
 import type { Proc } from "../sys/proc.js";
+import type { ThreadRec } from "../sys/thread.js";
 import type { Body } from "../context/generator.js";
 import { attachContexts } from "../context/index.js";
 import type { StepFunction } from "../context/step.js";
@@ -201,13 +202,19 @@ export class Realm {
   #spawn(letter: Extract<Letter, { kind: "exec" }>): number {
     const { k } = this;
     return asCpu(this.ci as Cpu, () => {
-      const t = mainRecord(k, letter.args.length === 0 ? [[]] : [letter.args]);
-      if (t === null) return 0;
+      let t: ThreadRec | null;
+      try {
+        t = mainRecord(k, [letter.args]);
+      } catch (error) {
+        if (error instanceof LwpError) return -error.errno;
+        throw error;
+      }
+      if (t === null) return -EAGAIN;
       const start = { kind: CTX_ENTRY, entry: letter.entry, arg: t.index };
       const p = procSpawn(k, { comm: letter.comm, uid: DEFAULT_UID, program: letter.program }, start);
       if (p === null) {
         freeRecord(k, t);
-        return 0;
+        return -EAGAIN;
       }
       return p.pid;
     });

@@ -136,12 +136,20 @@ function putArgs(k: Kernel, host: ThreadHost, t: ThreadRec, args: readonly unkno
   t.argKind = VALUE_BYTES;
 }
 
-/** Sets up the record of a process's first thread: its arguments, and that its return ends the process. */
+/**
+ * Sets up the record of a process's first thread: its arguments, and that its return ends the process. Null when the table
+ * is full; throws ENOMEM when the arena is.
+ */
 export function mainRecord(k: Kernel, args: readonly unknown[]): ThreadRec | null {
   const t = poolGet(k.threads);
   if (t === null) return null;
   t.flags = THREAD_MAIN | THREAD_DETACHED;
-  putArgs(k, threadHost(k), t, args);
+  try {
+    putArgs(k, threadHost(k), t, args);
+  } catch (error) {
+    freeRecord(k, t);
+    throw error;
+  }
   return t;
 }
 
