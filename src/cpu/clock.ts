@@ -2,11 +2,12 @@
  * The clock of a machine with several CPUs: a realm of its own that takes no lock and never blocks.
  *
  * At each beat it writes the time, advances the tick (hz = 100) and raises attention words: the tick's for CPUs that run or
- * have callouts, the slice's for CPUs whose event loop must turn.
+ * have callouts, or are idle while there is something to steal; the slice's for CPUs whose event loop must turn.
  */
 import { CpuRecord } from "../sys/cpu.js";
 import type { Kernel } from "../sys/kernel.js";
 import { ATTN_SLICE, ATTN_TICK } from "../sys/param.js";
+import { schedVictim } from "../kern/placement.js";
 
 /** Milliseconds between two beats: a slice. */
 export const BEAT_MS = 2;
@@ -27,7 +28,8 @@ export function clockBeat(k: Kernel, embedded: boolean): void {
     const ci = k.cpus.view(i);
     const idle = ci.sleeping !== 0;
     let bits = 0;
-    if (ticked && (!idle || ci.ncallouts !== 0)) bits |= ATTN_TICK;
+    // SCH-52: an idle CPU looks for something to steal at every tick.
+    if (ticked && (!idle || ci.ncallouts !== 0 || schedVictim(k, ci) !== null)) bits |= ATTN_TICK;
     if (!idle && (ci.hostwait !== 0 || (embedded && i === 1))) bits |= ATTN_SLICE;
     if (bits === 0) continue;
     Atomics.or(w, ci.at + ATTENTION, bits);

@@ -91,7 +91,7 @@ export class Realm {
       return found;
     };
     return {
-      codec: { encode: serialize, decode: deserialize },
+      codec: { encode, decode: deserialize },
       entryOf: (id, f) => this.#programs.get(id)?.numbers.get(f) ?? -1,
       entryAt: (id, entry) => program(id).entries[entry],
       fatal: reportFatal,
@@ -218,6 +218,16 @@ export class Realm {
       }
       return p.pid;
     });
+  }
+}
+
+/** By value, as the host clones. What cannot be is refused with the host's own error for that. */
+function encode(value: unknown): Uint8Array {
+  try {
+    return serialize(value);
+  } catch (error) {
+    if (!(error instanceof Error && error.message.endsWith("could not be cloned."))) throw error;
+    throw new DOMException(error.message, "DataCloneError");
   }
 }
 

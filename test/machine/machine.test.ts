@@ -128,7 +128,7 @@ describe("machines", () => {
           yield* lwpPark();
         }
         function* busy() { for (;;) yield* schedYield(); }
-        function* awaiting() { yield* until(new Promise((r) => setTimeout(r, 1e9))); }
+        function* awaiting() { yield* until(new Promise((r) => setTimeout(r, 1e9).unref())); }
       `;
       const p = await machine.exec(program(text));
       const q = machine.spawn(function* () {

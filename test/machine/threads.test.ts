@@ -186,7 +186,10 @@ test("join: once, by one, not by oneself; a detached thread cannot be joined", a
       yield* attempt(detached.detach() as never);
       yield* attempt(detached.join() as never);
     });
-    assert.deepEqual([(await p.exited).status, codes], [0, ["", "ESRCH", "ESRCH", "EINVAL", "EINVAL", "EDEADLK", "", "EINVAL"]]);
+    assert.deepEqual(
+      [(await p.exited).status, codes],
+      [0, ["", "ESRCH", "ESRCH", "EINVAL", "EINVAL", "EDEADLK", "", "EINVAL"]],
+    );
   });
 });
 
@@ -199,13 +202,10 @@ test("a thread that awaits a file, a timer and an HTTP server finishes on CPU 1 
     import { createServer } from "node:http";
     import { threadId } from "node:worker_threads";
     export function* main() {
-      const l = K.cur.lwp;
-      // Nobody takes the CPU from main, which never gives it up: there is only the other one.
-      K.lwpLock(l);
-      K.lwpChangepri(l, 200);
-      K.lwpUnlock(l);
+      // No tick takes the CPU from main, which never gives it up: there is only the other one.
+      K.cur.lwp.class = K.SCHED_FIFO;
       const t = yield* Thread.spawn(work, ${JSON.stringify(import.meta.url.replace(/^file:\/\//, ""))});
-      const { k } = l;
+      const { k } = K.cur.lwp;
       while (Atomics.load(k.w, k.scratch) === 0) yield* lwpSelf();
       const { bytes, body, realm, waited } = yield* t.join();
       console.log(JSON.stringify({ bytes: bytes > 0, body, other: realm !== threadId, waited }));

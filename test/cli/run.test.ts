@@ -1,0 +1,224 @@
+/** `lwp run`: exit statuses, what it says when a program cannot be started, options, statistics. */
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { lwp, lwpRun, program } from "../support/host.js";
+
+const root = fileURLToPath(new URL("../../..", import.meta.url));
+
+describe("exit status", () => {
+  const STATUSES: readonly [string, number][] = [
+    ["", 0],
+    ["return undefined;", 0],
+    ["return 0;", 0],
+    ["return 7;", 7],
+    ["return 255;", 255],
+    ["yield* procExit(3);", 3],
+    ["yield* procExit(256 + 4);", 4],
+    ["yield* lwpExit();", 0],
+    ["yield* lwpCreate(function* () { yield* procExit(9); }); yield* lwpExit();", 9],
+  ];
+  for (const [body, wanted] of STATUSES) {
+    test(`of a main that does { ${body} } is ${wanted}`, async () => {
+      const text = `
+        import { lwpCreate, lwpExit, procExit } from "lwp/syscall";
+        export function* main() { ${body} }
+      `;
+      const { status, stderr } = await lwpRun(text, 2);
+      assert.deepEqual([status, stderr], [wanted, ""]);
+    });
+  }
+
+  for (const value of ["256", "-1", "1.5", '"0"', "true", "null"]) {
+    test(`main may not return ${value}: a report, and 134`, async () => {
+      const { status, stderr } = await lwpRun(`export function* main() { return ${value}; }`, 1);
+      assert.equal(status, 134);
+      assert.match(
+        stderr,
+        /^process 1: thread 1 ended it with an exception:\nTypeError: main must return nothing or an exit status 0\.\.255/,
+      );
+    });
+  }
+
+  for (const cpus of [1, 2]) {
+    test(`an exception leaves main: a report with the line of the source, and 134 (${cpus} CPUs)`, async () => {
+      const text = `
+        interface Unused { a: number }
+        export function* main() {
+          fail("on purpose");
+        }
+        function fail(text: string): never {
+          throw new RangeError(text);
+        }
+      `;
+      const { status, stderr } = await lwpRun(text, cpus);
+      assert.equal(status, 134);
+      assert.match(stderr, /^process 1: thread 1 ended it with an exception:\nRangeError: on purpose\n/);
+      assert.match(stderr, /at fail \(.*program\d+\.ts:7:\d+\)\n +at main \(.*program\d+\.ts:4:\d+\)/);
+    });
+  }
+
+  test("a value that is no error leaves main: its text, and 134", async () => {
+    const { status, stderr } = await lwpRun('export function* main() { throw "words"; }', 1);
+    assert.equal(status, 134);
+    assert.equal(stderr, "process 1: thread 1 ended it with an exception:\nwords\n");
+  });
+});
+
+test("arguments go to main as strings, options of the program's own too", async () => {
+  const text = "export function* main(args: string[]) { console.log(JSON.stringify(args)); }";
+  const args = ["a b", "", "--cpus", "9", "-x", "ä", "--", "--stats"];
+  const { status, stdout, stderr } = await lwpRun(text, 2, ...args);
+  assert.deepEqual([status, stderr], [0, ""]);
+  assert.deepEqual(JSON.parse(stdout), args);
+  assert.equal((await lwpRun(text, 1)).stdout, "[]\n");
+});
+
+describe("a program that cannot be started", () => {
+  const TEXTS: readonly [string, string, RegExp][] = [
+    ["does not parse", "export function* main( {", /program\d+\.ts:1:\d+: .+/],
+    ["has no main", "export const x = 1;", /program\d+\.ts: .*main/],
+    ["has a main that is no generator function", "export function main() {}", /program\d+\.ts: .*main/],
+    ["imports what is not there", 'import "./nowhere.js"; export function* main() {}', /nowhere\.js/],
+    [
+      "imports a name that `lwp` does not have",
+      'import { nothing } from "lwp"; export function* main() { nothing; }',
+      /"lwp" has no export named "nothing"/,
+    ],
+    [
+      "imports a package that is not there",
+      'import "no-such-package-at-all"; export function* main() {}',
+      /no-such-package-at-all/,
+    ],
+  ];
+  for (const [what, text, message] of TEXTS) {
+    test(`since it ${what}: one line, and 2`, async () => {
+      const { status, stdout, stderr } = await lwpRun(text, 2);
+      assert.deepEqual([status, stdout], [2, ""], stderr);
+      assert.match(stderr, /^lwp: .*\n$/);
+      assert.match(stderr, message);
+      assert.equal(stderr.split("\n").length, 2, stderr);
+    });
+  }
+
+  test("since there is no such file: one line, and 2", async () => {
+    const { status, stdout, stderr } = await lwp("run", "/no/such/program.ts");
+    assert.deepEqual([status, stdout], [2, ""]);
+    assert.match(stderr, /^lwp: .*\/no\/such\/program\.ts: no such program\n$/);
+  });
+
+  test("since it throws while it is loaded: what it threw, and where, and 2", async () => {
+    const { status, stdout, stderr } = await lwpRun(
+      'throw new RangeError("while loading");\nexport function* main() {}',
+      2,
+    );
+    assert.deepEqual([status, stdout], [2, ""]);
+    assert.match(stderr, /^lwp: .*RangeError: while loading\n/);
+    assert.match(stderr, /program\d+\.ts:1:\d+/);
+  });
+});
+
+describe("the command line", () => {
+  const path = program("export function* main() {}", "nothing.ts");
+  const BAD: readonly (readonly string[])[] = [
+    ["run", "--cpus", "0", path],
+    ["run", "--cpus", "33", path],
+    ["run", "--cpus", "1.5", path],
+    ["run", "--cpus", "many", path],
+    ["run", "--cpus", "", path],
+    ["run", "--cpus"],
+    ["run", "--no-such-option", path],
+    ["run"],
+    ["no-such-command"],
+    ["--no-such-option"],
+    [],
+  ];
+  for (const args of BAD) {
+    test(`lwp ${args.map((a) => (a === path ? "PROGRAM" : JSON.stringify(a))).join(" ")}: status 2, and why`, async () => {
+      const { status, stdout, stderr } = await lwp(...args);
+      assert.deepEqual([status, stdout], [2, ""], stderr);
+      assert.match(stderr, /error: |Usage: /);
+    });
+  }
+
+  test("--help says what there is, on standard output, and that is no error", async () => {
+    const { status, stdout, stderr } = await lwp("run", "--help");
+    assert.deepEqual([status, stderr], [0, ""]);
+    for (const option of ["--cpus", "--stats", "--json"]) assert.ok(stdout.includes(option), stdout);
+  });
+});
+
+describe("--stats", () => {
+  const text = `
+    import { schedYield, Thread } from "lwp";
+    export function* main() {
+      const threads = [];
+      for (let i = 0; i < 20; i++) threads.push(yield* Thread.spawn(work));
+      for (const t of threads) yield* t.join();
+      return 5;
+    }
+    function* work() { for (let i = 0; i < 10; i++) yield* schedYield(); }
+  `;
+  for (const cpus of [1, 3]) {
+    test(`with --json is one line of JSON on standard error (${cpus} CPUs)`, async () => {
+      const run = ["run", "--cpus", String(cpus), "--stats", "--json", program(text)];
+      const { status, stdout, stderr } = await lwp(...run);
+      assert.deepEqual([status, stdout], [5, ""], stderr);
+      assert.equal(stderr.split("\n").length, 2, stderr);
+      const stats = JSON.parse(stderr) as {
+        bootMs: number;
+        wallMs: number;
+        cpus: { index: number; lwps: number; switches: number; busy: number }[];
+      };
+      assert.deepEqual(Object.keys(stats), ["bootMs", "wallMs", "cpus"]);
+      assert.ok(stats.bootMs > 0 && stats.wallMs > 0);
+      assert.deepEqual(
+        stats.cpus.map((c) => c.index),
+        Array.from({ length: cpus }, (_, i) => i),
+      );
+      for (const c of stats.cpus) {
+        assert.deepEqual(Object.keys(c), ["index", "lwps", "switches", "busy"]);
+        assert.ok(c.lwps >= 0 && c.switches >= c.lwps && c.busy >= 0);
+      }
+      // Main and its threads, each counted where it first ran.
+      assert.equal(
+        stats.cpus.reduce((n, c) => n + c.lwps, 0),
+        21,
+      );
+    });
+  }
+
+  test("alone is for people: a line for each CPU", async () => {
+    const { status, stderr } = await lwp("run", "--cpus", "2", "--stats", program(text));
+    assert.equal(status, 5);
+    assert.match(
+      stderr,
+      /^booted in \d+ ms, ran \d+ ms\nCPU 0: \d+ threads, \d+ switches, busy \d+ ms\nCPU 1: .*\n$/,
+    );
+  });
+});
+
+describe("examples/digest.ts", () => {
+  const example = join(root, "examples/digest.ts");
+  const files = readdirSync(join(root, "src/kern"))
+    .sort()
+    .map((name) => join(root, "src/kern", name));
+
+  for (const cpus of ["1", "2", "4"]) {
+    test(`gives the digests that sha256sum gives, in order (${cpus} CPUs)`, async () => {
+      const { status, stdout, stderr } = await lwp("run", "--cpus", cpus, example, ...files);
+      assert.deepEqual([status, stderr], [0, ""]);
+      const lines = stdout.trimEnd().split("\n");
+      const summary = lines.pop() as string;
+      assert.deepEqual(
+        lines.map((line) => line.replace(/ {2}CPU \d+ {2}/, "  ")),
+        files.map((file) => `${createHash("sha256").update(readFileSync(file)).digest("hex")}  ${file}`),
+      );
+      const bytes = files.reduce((n, file) => n + readFileSync(file).length, 0);
+      assert.match(summary, new RegExp(`^${files.length} files, ${bytes} bytes, ${files.length} threads, `));
+    });
+  }
+});
