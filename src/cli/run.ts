@@ -4,10 +4,10 @@
  * Exit status: the program's own; 2 it could not be started; 70 the machine stopped (a CPU died, or a kernel assertion
  * failed); 128 + n it was ended by signal n, as an uncaught exception does (n = 6).
  */
-import { writeSync } from "node:fs";
 import { LinkError } from "../machine/factory.js";
 import { linkProgram } from "../machine/link.js";
 import { boot, type CpuStats, type Exit, type Machine, MachineError } from "../machine/machine.js";
+import { writeNow } from "../machine/output.js";
 
 export const STATUS_NOT_STARTED = 2;
 export const STATUS_MACHINE_STOPPED = 70;
@@ -46,14 +46,14 @@ function statusOf(exit: Exit): number {
 /** One clear line, and the exit status that goes with it. */
 function explain(error: unknown): number {
   if (error instanceof LinkError) {
-    writeSync(2, `lwp: ${error.message}\n`);
+    writeNow(2, `lwp: ${error.message}\n`);
     return STATUS_NOT_STARTED;
   }
   if (error instanceof MachineError) {
-    writeSync(2, `lwp: the machine stopped: ${error.message}\n`);
+    writeNow(2, `lwp: the machine stopped: ${error.message}\n`);
     return STATUS_MACHINE_STOPPED;
   }
-  writeSync(2, `lwp: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+  writeNow(2, `lwp: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
   return STATUS_NOT_STARTED;
 }
 
@@ -65,7 +65,7 @@ interface Stats {
 
 function report(stats: Stats, json: boolean): void {
   if (json) {
-    writeSync(2, `${JSON.stringify(stats)}\n`);
+    writeNow(2, `${JSON.stringify(stats)}\n`);
     return;
   }
   const lines = [`booted in ${stats.bootMs.toFixed(0)} ms, ran ${stats.wallMs.toFixed(0)} ms`];
@@ -74,5 +74,5 @@ function report(stats: Stats, json: boolean): void {
       `CPU ${c.index}: ${c.lwps} threads, ${c.switches} switches, busy ${(c.busy * 1000).toFixed(0)} ms`,
     );
   }
-  writeSync(2, `${lines.join("\n")}\n`);
+  writeNow(2, `${lines.join("\n")}\n`);
 }

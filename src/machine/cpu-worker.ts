@@ -1,8 +1,8 @@
 /** A worker that is a CPU: attaches to the machine's memory and runs LWPs until it stops. */
-import { writeSync } from "node:fs";
 import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import { AttachedCpu } from "./attached.js";
 import type { CpuBoot, Letter } from "./letters.js";
+import { writeNow } from "./output.js";
 import { Realm } from "./realm.js";
 
 const boot = workerData as CpuBoot;
@@ -14,13 +14,7 @@ const boot = workerData as CpuBoot;
 function writeDirectly(stream: NodeJS.WriteStream, fd: number): void {
   stream.write = ((chunk: string | Uint8Array, encoding?: unknown, done?: unknown): boolean => {
     const bytes = typeof chunk === "string" ? Buffer.from(chunk, encoding as BufferEncoding) : chunk;
-    for (let at = 0; at < bytes.length; ) {
-      try {
-        at += writeSync(fd, bytes, at);
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== "EAGAIN") throw error;
-      }
-    }
+    writeNow(fd, bytes);
     const callback = typeof encoding === "function" ? encoding : done;
     if (typeof callback === "function") queueMicrotask(callback as () => void);
     return true;

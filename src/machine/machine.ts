@@ -369,10 +369,13 @@ export class Machine {
     if (this.#dead !== null) return;
     this.#dead = new MachineError(message);
     this.#booting?.reject(this.#dead);
-    for (const waiter of [...this.#loading.values(), ...this.#spawning.values(), ...this.#living.values()]) {
-      waiter.reject(this.#dead);
-    }
+    this.#rejectAll(this.#dead);
     clearInterval(this.#alive);
+  }
+
+  #rejectAll(error: MachineError): void {
+    const all = [...this.#loading.values(), ...this.#spawning.values(), ...this.#living.values()];
+    for (const waiter of all) waiter.reject(error);
   }
 
   /** Stops all CPUs, wherever their LWPs stand, and waits until they have. */
@@ -385,7 +388,7 @@ export class Machine {
     await this.ready.catch(() => {});
     await this.#ownCpu;
     await this.#clockStopped;
-    for (const waiter of this.#living.values()) waiter.reject(new MachineError("the machine was shut down"));
+    this.#rejectAll(new MachineError("the machine was shut down"));
     for (const port of this.#ports) port.close();
   }
 

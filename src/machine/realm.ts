@@ -3,7 +3,6 @@
  *
  * The same for the booting realm and for workers; only who carries letters and news differs.
  */
-import { writeSync } from "node:fs";
 import { inspect } from "node:util";
 import { deserialize, serialize } from "node:v8";
 import { cur } from "../sys/current.js";
@@ -20,6 +19,7 @@ import { asCpu } from "../cpu/dispatcher.js";
 import { HostPort } from "../cpu/hostport.js";
 import { cpuLoop, type LoopOptions } from "../cpu/loop.js";
 import { dump } from "../kern/dump.js";
+import { hostwaitAdd } from "../kern/hostwait.js";
 import { kernelAttach } from "../kern/init.js";
 import { panic } from "../kern/panic.js";
 import { procReap, procSpawn } from "../kern/proc.js";
@@ -41,6 +41,7 @@ import {
   mapStack,
 } from "./factory.js";
 import type { Letter, News } from "./letters.js";
+import { writeNow } from "./output.js";
 
 /** A program in this realm. */
 interface Program {
@@ -123,15 +124,13 @@ export class Realm {
 
   // --- errands: letters, dead processes ----------------------------------------------------------
 
-  #errands(letters: () => Letter | null): boolean | Promise<boolean> {
-    const reaped = this.ci?.index === 1 && this.#reap();
-    const letter = letters();
-    return letter === null ? reaped : this.#handleAll(letter, letters);
-  }
-
-  async #handleAll(first: Letter, letters: () => Letter | null): Promise<boolean> {
-    for (let letter: Letter | null = first; letter !== null; letter = letters()) await this.handle(letter);
-    return true;
+  #errands(letters: () => Letter | null): boolean {
+    let done = this.ci?.index === 1 && this.#reap();
+    for (let letter = letters(); letter !== null; letter = letters()) {
+      this.#handle(letter);
+      done = true;
+    }
+    return done;
   }
 
   /** Collects dead processes, as init would. */
@@ -147,16 +146,24 @@ export class Realm {
   }
 
   /** Does what a letter says. */
-  async handle(letter: Letter): Promise<void> {
+  #handle(letter: Letter): void {
     if (letter.kind === "load") {
-      const error = await this.#load(letter);
-      this.#tell({ kind: "loaded", cpu: (this.ci?.index ?? 1) - 1, program: letter.program, error });
+      void this.#loadAside(letter);
     } else if (letter.kind === "unload") {
       this.#programs.delete(letter.program);
       dropLocals(this.k);
     } else {
       this.#tell({ kind: "spawned", id: letter.id, pid: this.#spawn(letter) });
     }
+  }
+
+  /** Loads a program while the CPU's LWPs go on: its modules may await something, even for ever. */
+  async #loadAside(letter: Extract<Letter, { kind: "load" }>): Promise<void> {
+    const ci = this.ci as Cpu;
+    hostwaitAdd(ci, 1);
+    const error = await this.#load(letter);
+    hostwaitAdd(ci, -1);
+    this.#tell({ kind: "loaded", cpu: ci.index - 1, program: letter.program, error });
   }
 
   async #load({ program, linked }: Extract<Letter, { kind: "load" }>): Promise<string | null> {
@@ -244,11 +251,11 @@ async function machineModule(spec: string): Promise<object> {
 /** An exception that ends a process: told at once, whatever the event loops do. */
 function reportFatal(pid: number, lid: number, error: unknown): void {
   const text = error instanceof Error ? mapStack(inspect(error)) : String(error);
-  writeSync(2, `process ${pid}: thread ${lid} ended it with an exception:\n${text}\n`);
+  writeNow(2, `process ${pid}: thread ${lid} ended it with an exception:\n${text}\n`);
 }
 
 /** The dump of a dead machine, synchronously and without a lock. */
 export function writeDump(k: Kernel, message: string): void {
   const where = cur.cpu === null ? "" : ` (seen by CPU ${cur.cpu.index - 1})`;
-  writeSync(2, `lwp: the machine stopped${where}: ${message}\n${dump(k).join("\n")}\n`);
+  writeNow(2, `lwp: the machine stopped${where}: ${message}\n${dump(k).join("\n")}\n`);
 }

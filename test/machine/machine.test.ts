@@ -161,6 +161,14 @@ describe("machines", () => {
     await assert.rejects(p.exited, MachineError);
   });
 
+  test("a program that awaits for ever while it is loaded holds up neither others nor the shutdown", async () => {
+    const machine = await boot({ cpus: 2 });
+    const loading = machine.exec(program("await new Promise(() => {}); export function* main() {}"));
+    assert.equal((await exec(machine, "export function* main() { return 4; }")).status, 4);
+    await machine.shutdown();
+    await assert.rejects(loading, MachineError);
+  });
+
   test("`await using` shuts down, and a second shutdown is no harm", async () => {
     const machine = await boot({ cpus: 2 });
     await machine[Symbol.asyncDispose]();

@@ -1,0 +1,20 @@
+/** Output that does not wait for an event loop: written at once, all of it, whatever the descriptor is. */
+import { writeSync } from "node:fs";
+
+/** A nap, for a pipe that is full. */
+const nap = new Int32Array(new SharedArrayBuffer(4));
+
+/** Writes text or bytes to a file descriptor. Blocks while a pipe is full; a reader that has gone is no error. */
+export function writeNow(fd: number, data: string | Uint8Array): void {
+  const bytes = typeof data === "string" ? Buffer.from(data) : data;
+  for (let at = 0; at < bytes.length; ) {
+    try {
+      at += writeSync(fd, bytes, at);
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === "EPIPE") return;
+      if (code !== "EAGAIN") throw error;
+      Atomics.wait(nap, 0, 0, 1);
+    }
+  }
+}
