@@ -73,13 +73,20 @@ function idleWait(ci: Cpu, options: LoopOptions): Promise<unknown> | null {
     return null;
   }
   delayPoint2(ci, AT_IDLE_SLEEPING);
+  // Nobody else raises the ticks of a CPU that is its own clock.
+  const tick = k.selfClocked && ci.ncallouts !== 0 ? untilTick(ci) : Number.POSITIVE_INFINITY;
   if (inLoop) {
-    const result = Atomics.waitAsync(w, ci.at + WAKE, seen);
+    const result = Atomics.waitAsync(w, ci.at + WAKE, seen, tick);
     return result.async ? result.value : null;
   }
-  const how = Atomics.wait(w, ci.at + WAKE, seen, IDLE_WAIT_MS);
+  const how = Atomics.wait(w, ci.at + WAKE, seen, Math.min(tick, IDLE_WAIT_MS));
   if (how === "timed-out" && hasWork(ci) && (ci.attention & ATTN_HALT) === 0) ci.lostWakeups++;
   return null;
+}
+
+/** Milliseconds until the next tick. */
+function untilTick({ k }: Cpu): number {
+  return Math.max(1, Math.ceil((k.g.ticks / k.hz - k.port.now()) * 1000));
 }
 
 /** A delay point outside any LWP. */

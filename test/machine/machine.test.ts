@@ -94,6 +94,27 @@ describe("processes", () => {
 });
 
 describe("machines", () => {
+  for (const dedicated of [false, true]) {
+    const name = `one CPU, its own clock${dedicated ? ", dedicated" : ""}: sleeps end when all LWPs sleep`;
+    test(name, { timeout: 60_000 }, async () => {
+      await withMachine({ cpus: 1, dedicated }, async (machine) => {
+        const text = `
+          import * as K from "lwp/kernel";
+          import { lwpPark } from "lwp/syscall";
+          export function* main() {
+            for (let i = 0; i < 3; i++) {
+              const { sec, nsec } = K.wallclockAtTick(K.cur.lwp.k);
+              const ts = { sec: sec + Math.floor((nsec + 2e7) / 1e9), nsec: (nsec + 2e7) % 1e9 };
+              try { yield* lwpPark(ts); } catch (error) { if (error.code !== "ETIMEDOUT") throw error; }
+            }
+            return 6;
+          }
+        `;
+        assert.equal((await exec(machine, text)).status, 6);
+      });
+    });
+  }
+
   test("two in one process do not disturb each other", async () => {
     const text = `
       import { schedYield, Thread } from "lwp";
