@@ -2,14 +2,13 @@
  * A worker CPU that dies while CPU 0 is idle, computes, or spins on a lock that the dead one holds: arguments how, and what
  * CPU 0 does; "hang": a third CPU computes and never looks up.
  */
-import { writeSync } from "node:fs";
 import { until } from "lwp";
 import * as K from "lwp/kernel";
 import * as S from "lwp/syscall";
 
 /** The last of these lines is the time of death. */
 function sayWhen(): void {
-  writeSync(1, `${Date.now()}\n`);
+  process.stdout.write(`${Date.now()}\n`);
 }
 
 /** Ways to die. */
