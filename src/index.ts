@@ -1,18 +1,12 @@
 /**
  * `lwp`: threads for JavaScript, on every core of the machine.
  *
- * Programs import `Thread` and `until`; who embeds a machine imports `boot`.
+ * Programs import `Thread` and `until`; who embeds a machine imports `run` or `boot`.
  */
 export { LwpError } from "./sys/errno.js";
-export {
-  boot,
-  type BootOptions,
-  type CpuStats,
-  type Exit,
-  Machine,
-  MachineError,
-  type Process,
-} from "./machine/machine.js";
+export { boot, type BootOptions, type CpuStats, Machine } from "./machine/machine.js";
+export { type Exit, ExitError, MachineError, type Process } from "./machine/process.js";
+export { run } from "./machine/run.js";
 export type { Operation } from "./syscall/operation.js";
 export { Thread, ThreadError } from "./thread/thread.js";
 export { until } from "./thread/until.js";

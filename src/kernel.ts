@@ -35,6 +35,7 @@ export * from "./kern/pool.js";
 export * from "./kern/priority.js";
 export * from "./kern/probe.js";
 export * from "./kern/proc.js";
+export * from "./kern/prockill.js";
 export * from "./kern/resched.js";
 export * from "./kern/runq.js";
 export * from "./kern/sigpending.js";

@@ -109,6 +109,8 @@ export class GeneratorContext implements Context {
   }
 
   #exit(l: Lwp): boolean {
+    // Told so from outside (kern/prockill.ts): the first to come here ends the process.
+    if (l.proc.killed !== 0 && (l.proc.sflag & PS_WEXIT) === 0) return this.#exitProcess(l, l.proc.killed);
     const how = lwpExitBegin(l);
     if (how === EXIT_READY) {
       lwpExitFinish(l);

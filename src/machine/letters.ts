@@ -15,7 +15,9 @@ export type Letter =
       readonly entry: number;
       readonly args: readonly string[];
       readonly comm: string;
-    };
+    }
+  /** To CPU 0 only: end a process. */
+  | { readonly kind: "kill"; readonly pid: number };
 
 /** From a CPU. */
 export type News =

@@ -11,7 +11,7 @@ import { cur } from "../sys/current.js";
 import { EAGAIN, KernelAssertion, LwpError } from "../sys/errno.js";
 import { DEFAULT_LIMITS, type Kernel, type Limits } from "../sys/kernel.js";
 import { ATTN_HALT } from "../sys/param.js";
-import type { Body } from "../context/generator.js";
+import type { Body, Token } from "../context/generator.js";
 import { asCpu, retireBooter } from "../cpu/dispatcher.js";
 import { Lockstep } from "../cpu/lockstep.js";
 import { endIdleWait } from "../cpu/loop.js";
@@ -20,6 +20,7 @@ import { panic } from "../kern/panic.js";
 import { AttachedCpu, attend, ringCpu } from "./attached.js";
 import { LinkError, type LinkedProgram } from "./factory.js";
 import type { ClockBoot, ClockNews, Letter, News } from "./letters.js";
+import { type Exit, ExitError, exitOf, MachineError, type Process } from "./process.js";
 import { Realm } from "./realm.js";
 
 export interface BootOptions {
@@ -33,32 +34,6 @@ export interface BootOptions {
   readonly dedicated?: boolean;
   /** The caller is no CPU: all of them are workers. */
   readonly client?: boolean;
-}
-
-/** The machine stopped: a CPU died, or a kernel assertion failed. */
-export class MachineError extends Error {
-  readonly code = "EMACHINE";
-  constructor(message: string) {
-    super(message);
-    this.name = "MachineError";
-  }
-}
-
-/** What became of a process. */
-export interface Exit {
-  readonly pid: number;
-  /** Exit status 0..255, or null if a signal (an uncaught exception counts as one) ended it. */
-  readonly status: number | null;
-  readonly signal: number | null;
-  /** Wall-clock seconds from its main's first instruction to its last exit. */
-  readonly seconds: number;
-}
-
-/** A process of a machine. */
-export interface Process {
-  readonly pid: number;
-  /** Resolves when it has ended; rejects with MachineError if the machine stops first. */
-  readonly exited: Promise<Exit>;
 }
 
 /** One line of `stats`. */
@@ -250,13 +225,7 @@ export class Machine {
   }
 
   #exited(news: Extract<News, { kind: "exited" }>): void {
-    const signal = news.status & 0x7f;
-    const exit: Exit = {
-      pid: news.pid,
-      status: signal === 0 ? news.status >> 8 : null,
-      signal: signal === 0 ? null : signal,
-      seconds: news.seconds,
-    };
+    const exit = exitOf(news.pid, news.status, news.seconds);
     if (news.program !== 0) this.#unload(news.program);
     const living = this.#living.get(news.pid);
     this.#living.delete(news.pid);
@@ -321,6 +290,30 @@ export class Machine {
     return this.#process(p.pid);
   }
 
+  /**
+   * Runs a closure as `spawn` does, and resolves with what it returns: any value, since it stays in this realm.
+   *
+   * Rejects with what it throws, or what another thread of it leaves uncaught; with ExitError if its process ends before
+   * that; with MachineError if the machine stops.
+   */
+  async run<T>(main: () => Iterator<Token, T, undefined>, comm = "main"): Promise<T> {
+    let ended: { readonly value: T } | { readonly error: unknown } | null = null;
+    const { pid, exited } = this.spawn(function* () {
+      ended = { value: yield* { [Symbol.iterator]: main } };
+    }, comm);
+    this.#realm.catchFatal(pid, (error) => (ended ??= { error }));
+    try {
+      const exit = await exited;
+      return outcome(ended, exit);
+    } finally {
+      this.#realm.catchFatal(pid, null);
+    }
+  }
+
+  #kill(pid: number): void {
+    if (this.#dead === null && this.kernel.g.halted === 0) this.#post(0, { kind: "kill", pid });
+  }
+
   #process(pid: number): Process {
     const early = this.#early.get(pid);
     this.#early.delete(pid);
@@ -331,7 +324,7 @@ export class Machine {
             this.#living.set(pid, { resolve, reject });
           });
     exited.catch(() => {});
-    return { pid, exited };
+    return { pid, exited, kill: () => this.#kill(pid) };
   }
 
   // --- looking, stopping -------------------------------------------------------------------------
@@ -395,6 +388,12 @@ export class Machine {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.shutdown();
   }
+}
+
+function outcome<T>(ended: { readonly value: T } | { readonly error: unknown } | null, exit: Exit): T {
+  if (ended === null) throw new ExitError(exit);
+  if ("error" in ended) throw ended.error;
+  return ended.value;
 }
 
 /**

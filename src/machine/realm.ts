@@ -9,7 +9,7 @@ import { cur } from "../sys/current.js";
 import { type Cpu, CpuRecord } from "../sys/cpu.js";
 import { EAGAIN, KernelAssertion, LwpError } from "../sys/errno.js";
 import { Kernel, type KernelOptions, type Limits } from "../sys/kernel.js";
-import { CPU_HALTED, CTX_CLOSURE, CTX_ENTRY } from "../sys/param.js";
+import { CPU_HALTED, CTX_CLOSURE, CTX_ENTRY, SIGKILL } from "../sys/param.js";
 import type { Proc } from "../sys/proc.js";
 import type { ThreadRec } from "../sys/thread.js";
 import type { Body } from "../context/generator.js";
@@ -23,6 +23,7 @@ import { hostwaitAdd } from "../kern/hostwait.js";
 import { kernelAttach } from "../kern/init.js";
 import { panic } from "../kern/panic.js";
 import { procReap, procSpawn } from "../kern/proc.js";
+import { procKill } from "../kern/prockill.js";
 import { setThreadHost, type ThreadHost, type ThreadMain } from "../thread/host.js";
 import {
   dropLocals,
@@ -65,6 +66,8 @@ export class Realm {
   readonly #programs = new Map<number, Program>();
   readonly #factories = new Map<string, Factory>();
   readonly #steps: StepFunction[] = [];
+  /** Who is told of an exception that ends a process, instead of standard error; by pid. */
+  readonly #catchers = new Map<number, (error: unknown) => void>();
   ci: Cpu | null = null;
 
   constructor(
@@ -95,9 +98,19 @@ export class Realm {
       codec: { encode, decode: deserialize },
       entryOf: (id, f) => this.#programs.get(id)?.numbers.get(f) ?? -1,
       entryAt: (id, entry) => program(id).entries[entry],
-      fatal: reportFatal,
+      fatal: (pid, lid, error) => {
+        const catcher = this.#catchers.get(pid);
+        if (catcher === undefined) reportFatal(pid, lid, error);
+        else catcher(error);
+      },
       locals: new Map(),
     };
+  }
+
+  /** From now on `catcher` is told of an exception that ends that process; null = standard error is. */
+  catchFatal(pid: number, catcher: ((error: unknown) => void) | null): void {
+    if (catcher === null) this.#catchers.delete(pid);
+    else this.#catchers.set(pid, catcher);
   }
 
   /** Runs the CPU until the machine stops. A failure of the kernel's own code stops the machine. */
@@ -152,6 +165,8 @@ export class Realm {
     } else if (letter.kind === "unload") {
       this.#programs.delete(letter.program);
       dropLocals(this.k);
+    } else if (letter.kind === "kill") {
+      asCpu(this.ci as Cpu, () => procKill(this.k, letter.pid, SIGKILL));
     } else {
       this.#tell({ kind: "spawned", id: letter.id, pid: this.#spawn(letter) });
     }

@@ -184,3 +184,8 @@ export const CTX_CLOSURE = 1;
 export const CTX_ENTRY = 2;
 /** A step function: its whole state is in kernel memory. */
 export const CTX_STEP = 3;
+
+// --- signals -----------------------------------------------------------------------------------
+
+/** Ends a process, whatever it does. */
+export const SIGKILL = 9;

@@ -57,6 +57,8 @@ export const procFields = {
   sigignore: area("p", 2),
   /** Exit status, or the signal that stopped it. */
   xstat: i32("p"),
+  /** Signal that ends it as soon as one of its LWPs comes to its exit; 0 = none. */
+  killed: i32("p"),
   waited: i32("p"),
   nstopchild: i32("a"),
 

@@ -1,0 +1,40 @@
+/**
+ * Ending a process from outside, as SIGKILL does.
+ *
+ * In steps: (1) under its lock, `p.killed` is set and every LWP told to exit; (2) the first of them to come to its exit
+ * ends the process instead, and so also those that were created meanwhile; the others only end themselves.
+ */
+import type { Kernel } from "../sys/kernel.js";
+import { LSZOMB, PS_WEXIT } from "../sys/param.js";
+import type { Proc } from "../sys/proc.js";
+import { procFirstLwp, siblingNext } from "./lwpref.js";
+import { tellToExit } from "./proc.js";
+import { flushKicks } from "./resched.js";
+import { spinEnter, spinExit } from "./spin.js";
+
+/**
+ * Ends process `pid` by signal `sig`. False: there is none, or it is ending already. No lock is held. Called by the CPU
+ * that collects the dead, so that the record found stays what it is.
+ */
+export function procKill(k: Kernel, pid: number, sig: number): boolean {
+  const p = pid > 0 ? procByPid(k, pid) : null;
+  if (p === null) return false;
+  spinEnter(k, p.lock);
+  const alive = (p.sflag & PS_WEXIT) === 0 && p.killed === 0;
+  if (alive) {
+    p.killed = sig;
+    for (let l = procFirstLwp(p); l !== null; l = siblingNext(l)) if (l.stat !== LSZOMB) tellToExit(l);
+  }
+  spinExit(k, p.lock);
+  flushKicks(k);
+  return alive;
+}
+
+function procByPid(k: Kernel, pid: number): Proc | null {
+  const { g } = k;
+  spinEnter(k, g.procLock);
+  let i = g.allproc;
+  while (i !== 0 && k.procs.view(i).pid !== pid) i = k.procs.view(i).listNext;
+  spinExit(k, g.procLock);
+  return i === 0 ? null : k.procs.view(i);
+}

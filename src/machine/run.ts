@@ -1,0 +1,26 @@
+/** `run`: a closure and its threads, on a machine of its own. */
+import type { Token } from "../context/generator.js";
+import { boot, type BootOptions } from "./machine.js";
+
+/**
+ * Boots a machine, runs `main` on it as a process of this realm, shuts it down, and resolves with what `main` returned: any
+ * value, since it stays in the realm. Nothing of the machine is left then.
+ *
+ * Closures run on the caller's CPU, so the machine has one unless `options.cpus` says otherwise; in between, and while all
+ * threads sleep, the caller's event loop goes on.
+ *
+ * Rejects with what `main` throws, or what another thread of it leaves uncaught; ExitError if the process ends before `main`
+ * returns; MachineError if the machine stops.
+ */
+export async function run<T>(
+  main: () => Iterator<Token, T, undefined>,
+  options: BootOptions = {},
+): Promise<T> {
+  if (typeof main !== "function") throw new TypeError("run needs a generator function");
+  const machine = await boot({ cpus: 1, ...options });
+  try {
+    return await machine.run(main);
+  } finally {
+    await machine.shutdown();
+  }
+}
