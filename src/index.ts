@@ -5,6 +5,7 @@
  */
 export { LwpError } from "./sys/errno.js";
 export { boot, type BootOptions, type CpuStats, Machine } from "./machine/machine.js";
+export { WorkersError } from "./machine/means.js";
 export { type Exit, ExitError, MachineError, type Process } from "./machine/process.js";
 export { run } from "./machine/run.js";
 export type { Operation } from "./syscall/operation.js";

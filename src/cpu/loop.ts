@@ -63,7 +63,7 @@ function hasWork(ci: Cpu): boolean {
 function idleWait(ci: Cpu, options: LoopOptions): Promise<unknown> | null {
   const { k } = ci;
   const { w } = k;
-  const inLoop = ci.hostwait !== 0 || options.embedded();
+  const inLoop = ci.hostwait !== 0 || options.embedded() || !k.shared;
   if (!inLoop) for (let i = 0; i < options.idleSpins; i++) if (hasWork(ci)) return null;
   Atomics.store(w, ci.at + SLEEPING, 1);
   delayPoint2(ci, AT_IDLE_ANNOUNCED);
@@ -75,6 +75,7 @@ function idleWait(ci: Cpu, options: LoopOptions): Promise<unknown> | null {
   delayPoint2(ci, AT_IDLE_SLEEPING);
   // Nobody else raises the ticks of a CPU that is its own clock.
   const tick = k.selfClocked && ci.ncallouts !== 0 ? untilTick(ci) : Number.POSITIVE_INFINITY;
+  if (!k.shared) return waitInLoop(ci, tick);
   if (inLoop) {
     const result = Atomics.waitAsync(w, ci.at + WAKE, seen, tick);
     return result.async ? result.value : null;
@@ -82,6 +83,18 @@ function idleWait(ci: Cpu, options: LoopOptions): Promise<unknown> | null {
   const how = Atomics.wait(w, ci.at + WAKE, seen, Math.min(tick, IDLE_WAIT_MS));
   if (how === "timed-out" && hasWork(ci) && (ci.attention & ATTN_HALT) === 0) ci.lostWakeups++;
   return null;
+}
+
+/** Waits in the event loop alone, where memory cannot be waited on: only this realm can end it. */
+function waitInLoop(ci: Cpu, milliseconds: number): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = Number.isFinite(milliseconds) ? setTimeout(resolve, milliseconds) : undefined;
+    ci.wakeIdle = () => {
+      ci.wakeIdle = null;
+      clearTimeout(timer);
+      resolve();
+    };
+  });
 }
 
 /** Milliseconds until the next tick. */
@@ -108,4 +121,5 @@ export function endIdleWait(ci: Cpu): void {
   const { w } = ci.k;
   Atomics.add(w, ci.at + WAKE, 1);
   Atomics.notify(w, ci.at + WAKE);
+  ci.wakeIdle?.();
 }

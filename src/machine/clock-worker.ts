@@ -9,10 +9,11 @@ import { parentPort, Worker, workerData } from "node:worker_threads";
 import { CpuRecord } from "../sys/cpu.js";
 import { KernelAssertion } from "../sys/errno.js";
 import { Kernel } from "../sys/kernel.js";
-import { CPU_FAILED, CPU_HALTED, CPU_ONLINE } from "../sys/param.js";
+import { ATTN_HALT, CPU_FAILED, CPU_HALTED, CPU_ONLINE } from "../sys/param.js";
 import { BEAT_MS, clockBeat } from "../cpu/clock.js";
 import { HostPort } from "../cpu/hostport.js";
 import { panic } from "../kern/panic.js";
+import { attend } from "./attached.js";
 import type { ClockBoot, ClockNews, CpuBoot } from "./letters.js";
 import { writeDump } from "./realm.js";
 
@@ -25,20 +26,27 @@ const tell = (news: ClockNews) => parentPort?.postMessage(news);
 const GRACE_MS = 1000;
 
 let online = 0;
+/** A CPU could not be started. */
+let unstarted = false;
 /** CPUs that run. */
 const workers = new Set<Worker>();
 for (let index = first; index <= boot.cpus; index++) startCpu(index);
-if (workers.size === 0) tell({ kind: "online" });
+if (first > boot.cpus) tell({ kind: "online" });
 
 function startCpu(index: number): void {
   const { client: _client, ports, ...common } = boot;
   const port = ports[index - first];
   const data: CpuBoot = { ...common, index, port };
-  const worker = new Worker(new URL("cpu-worker.js", import.meta.url), {
-    workerData: data,
-    transferList: [port],
-    name: `lwp CPU ${index - 1}`,
-  });
+  let worker: Worker;
+  try {
+    worker = new Worker(new URL("cpu-worker.js", import.meta.url), {
+      workerData: data,
+      transferList: [port],
+      name: `lwp CPU ${index - 1}`,
+    });
+  } catch (error) {
+    return cannotStart(`CPU ${index - 1} cannot be started: ${(error as Error).message}`);
+  }
   workers.add(worker);
   let why = "";
   worker.on("message", () => {
@@ -51,9 +59,20 @@ function startCpu(index: number): void {
   worker.on("exit", (code) => {
     workers.delete(worker);
     const ci = k.cpus.view(index);
+    if (online < boot.cpus - first + 1)
+      return cannotStart(`CPU ${index - 1} did not start (exit code ${code}${why})`);
     if (ci.state !== CPU_HALTED && k.g.halted === 0)
       died(index, `CPU ${index - 1} died (exit code ${code}${why})`);
   });
+}
+
+/** Before all are online nothing has run: the machine ends without a dump, and the booting realm decides what to do. */
+function cannotStart(message: string): void {
+  if (unstarted || k.g.halted !== 0) return;
+  unstarted = true;
+  tell({ kind: "unstarted", message });
+  k.g.halted = 1;
+  for (let i = 1; i <= boot.cpus; i++) attend(k.cpus.view(i), ATTN_HALT);
 }
 
 function died(index: number, message: string): void {

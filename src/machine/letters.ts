@@ -60,5 +60,7 @@ export interface CpuBoot extends WorkerBoot {
 /** From the clock to the booting realm. */
 export type ClockNews =
   | { readonly kind: "online" }
+  /** A CPU could not be started; the others end. */
+  | { readonly kind: "unstarted"; readonly message: string }
   | { readonly kind: "stopped" }
   | { readonly kind: "dead"; readonly message: string };

@@ -35,6 +35,8 @@ import {
   type Position,
 } from "./factory.js";
 
+import { refusal } from "./means.js";
+
 export { LinkError, type LinkedEntry, type LinkedProgram } from "./factory.js";
 
 /**
@@ -59,7 +61,8 @@ async function findProgram(file: string | URL): Promise<string> {
   } catch (error) {
     const missing = ["ENOENT", "ENOTDIR"].includes((error as NodeJS.ErrnoException).code!);
     if (missing) throw new LinkError("ENOENT", `${given}: no such program`, { cause: error });
-    throw new LinkError("ENOEXEC", `${given}: ${(error as Error).message}`, { cause: error });
+    const why = refusal(error) ?? (error as Error).message;
+    throw new LinkError("ENOEXEC", `${given}: ${why}`, { cause: error });
   }
   if (!(await stat(path)).isFile()) throw new LinkError("ENOEXEC", `${given}: not a file`);
   if (!moduleFile.test(path)) throw new LinkError("ENOEXEC", `${given}: not a TypeScript or JavaScript file`);
@@ -154,7 +157,11 @@ async function runBundler(path: string, findings: Findings): Promise<BundleResul
 
 function bundlerError(folder: string, path: string, error: unknown): LinkError {
   const failure = (error as Partial<esbuild.BuildFailure>).errors?.[0];
-  const text = (failure?.text ?? String(error)).split("\n", 1)[0]!;
+  const refused = refusal(error);
+  const text =
+    refused === null
+      ? (failure?.text ?? String(error)).split("\n", 1)[0]!
+      : `the bundler cannot be started: ${refused}`;
   const at = failure?.location;
   const where = at ? `${showPath(resolve(folder, at.file))}:${at.line}:${at.column + 1}` : showPath(path);
   return new LinkError("ENOEXEC", `${where}: ${text}`, { cause: error });

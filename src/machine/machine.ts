@@ -20,6 +20,7 @@ import { panic } from "../kern/panic.js";
 import { AttachedCpu, attend, ringCpu } from "./attached.js";
 import { LinkError, type LinkedProgram } from "./factory.js";
 import type { ClockBoot, ClockNews, Letter, News } from "./letters.js";
+import { hasSharedMemory, refusal, warnOneCpu, whyOneCpu, WorkersError } from "./means.js";
 import { type Exit, ExitError, exitOf, MachineError, type Process } from "./process.js";
 import { Realm } from "./realm.js";
 
@@ -58,11 +59,39 @@ interface Loading extends Waiter<void> {
 
 type Living = Waiter<Exit>;
 
-/** Boots a machine. */
+/**
+ * Boots a machine; resolves when all its CPUs are online. Where the host allows only one CPU it has one, and a warning
+ * (LWP_ONE_CPU) says why.
+ *
+ * Rejects with RangeError if `cpus` is none of 1..32; with WorkersError if a client's workers cannot be made.
+ */
 export async function boot(options: BootOptions = {}): Promise<Machine> {
-  const machine = new Machine(options);
-  await machine.ready;
-  return machine;
+  const cpus = checkCpus(options.cpus ?? availableParallelism());
+  const client = options.client ?? false;
+  const why = whyOneCpu();
+  if (why !== null && client) throw new WorkersError(`a client machine needs workers: ${why}`);
+  if (why !== null && options.cpus !== 1) return bootOne(options, why);
+  let machine: Machine | null = null;
+  try {
+    machine = new Machine({ ...options, cpus });
+    await machine.ready;
+    return machine;
+  } catch (error) {
+    if (!(error instanceof WorkersError)) throw error;
+    await machine?.shutdown();
+    if (client) throw error;
+    return bootOne(options, error.message);
+  }
+}
+
+function bootOne(options: BootOptions, why: string): Machine {
+  warnOneCpu(why);
+  return new Machine({ ...options, cpus: 1 });
+}
+
+function checkCpus(cpus: number): number {
+  if (Number.isInteger(cpus) && cpus >= 1 && cpus <= 32) return cpus;
+  throw new RangeError(`a machine has 1 to 32 CPUs, not ${cpus}`);
 }
 
 export class Machine {
@@ -83,29 +112,28 @@ export class Machine {
   #next = 1;
   #dead: MachineError | null = null;
   #booting: Waiter<void> | null = null;
+  /** All CPUs run. */
+  #online = false;
   readonly #alive: NodeJS.Timeout;
 
   constructor(options: BootOptions) {
     const cores = availableParallelism();
     this.#client = options.client ?? false;
-    this.cpus = options.cpus ?? cores;
-    if (!Number.isInteger(this.cpus) || this.cpus < 1 || this.cpus > 32) {
-      throw new RangeError(`a machine has 1 to 32 CPUs, not ${String(options.cpus)}`);
-    }
+    this.cpus = checkCpus(options.cpus ?? cores);
     const limits: Limits = { ...DEFAULT_LIMITS, ...options.limits, cpus: this.cpus };
     const mp = this.cpus > 1 || this.#client;
     this.#realm = new Realm(
       limits,
-      { mp, selfClocked: !mp, shared: true, delays: this.#client },
+      { mp, selfClocked: !mp, shared: hasSharedMemory(), delays: this.#client },
       undefined,
       (news) => this.#hear(news),
     );
     this.#bootKernel();
-    // A pending Atomics.waitAsync keeps nothing alive.
-    this.#alive = setInterval(() => {}, 1 << 30);
     const idleSpins = this.cpus <= cores ? 2000 : 0;
     const dedicated = options.dedicated ?? false;
     this.ready = mp ? this.#startClock(limits, idleSpins, !dedicated) : Promise.resolve();
+    // A pending Atomics.waitAsync keeps nothing alive.
+    this.#alive = setInterval(() => {}, 1 << 30);
     if (!this.#client) {
       this.#ownCpu = this.ready.then(
         () => this.#runCpu0(idleSpins, dedicated),
@@ -147,26 +175,26 @@ export class Machine {
       client: this.#client,
       ports: remote,
     };
-    const clock = new Worker(new URL("clock-worker.js", import.meta.url), {
-      workerData: data,
-      transferList: remote,
-      name: "lwp clock",
-      ...inheritedOptions(),
-    });
+    const clock = startWorker(data, remote);
     let why = "";
     this.#clockStopped = new Promise((stopped) => {
       clock.on("error", (error) => {
         why = `: ${error.message}`;
       });
       clock.on("exit", (code) => {
-        if (this.kernel.g.halted === 0) this.#clockDied(`the clock died (exit code ${code}${why})`);
+        const how = `(exit code ${code}${why})`;
+        if (!this.#online) this.#booting?.reject(new WorkersError(`the clock did not start ${how}`));
+        else if (this.kernel.g.halted === 0) this.#clockDied(`the clock died ${how}`);
         stopped();
       });
     });
     return new Promise((resolve, reject) => {
       this.#booting = { resolve, reject };
       clock.on("message", (news: ClockNews) => {
-        if (news.kind === "online") resolve();
+        if (news.kind === "online") {
+          this.#online = true;
+          resolve();
+        } else if (news.kind === "unstarted") reject(new WorkersError(news.message));
         else if (news.kind === "dead") this.#die(news.message);
       });
     });
@@ -394,6 +422,22 @@ function outcome<T>(ended: { readonly value: T } | { readonly error: unknown } |
   if (ended === null) throw new ExitError(exit);
   if ("error" in ended) throw ended.error;
   return ended.value;
+}
+
+function startWorker(data: ClockBoot, ports: MessagePort[]): Worker {
+  try {
+    return new Worker(new URL("clock-worker.js", import.meta.url), {
+      workerData: data,
+      transferList: ports,
+      name: "lwp clock",
+      ...inheritedOptions(),
+    });
+  } catch (error) {
+    for (const port of ports) port.close();
+    throw new WorkersError(`workers cannot be made: ${refusal(error) ?? (error as Error).message}`, {
+      cause: error,
+    });
+  }
 }
 
 /**

@@ -1,8 +1,8 @@
 /** Output that does not wait for an event loop: written at once, all of it, whatever the descriptor is. */
 import { writeSync } from "node:fs";
 
-/** A nap, for a pipe that is full. */
-const nap = new Int32Array(new SharedArrayBuffer(4));
+/** A nap, for a pipe that is full; without shared memory there is none, and the write is merely tried again. */
+const nap = typeof SharedArrayBuffer === "undefined" ? null : new Int32Array(new SharedArrayBuffer(4));
 
 /** Writes text or bytes to a file descriptor. Blocks while a pipe is full; a reader that has gone is no error. */
 export function writeNow(fd: number, data: string | Uint8Array): void {
@@ -14,7 +14,7 @@ export function writeNow(fd: number, data: string | Uint8Array): void {
       const { code } = error as NodeJS.ErrnoException;
       if (code === "EPIPE") return;
       if (code !== "EAGAIN") throw error;
-      Atomics.wait(nap, 0, 0, 1);
+      if (nap !== null) Atomics.wait(nap, 0, 0, 1);
     }
   }
 }

@@ -106,7 +106,10 @@ export const cpuFields = {
   traceHead: f64("!"),
 } as const;
 
-class CpuView extends View {}
+class CpuView extends View {
+  /** Ends an idle wait in this realm's event loop; null = it is in none, or waits in memory. */
+  wakeIdle: (() => void) | null = null;
+}
 
 export interface Cpu extends CpuView, Face<typeof cpuFields> {}
 declare module "./record.js" {

@@ -158,6 +158,8 @@ export class Kernel {
   readonly mp: boolean;
   readonly stepwise: boolean;
   readonly selfClocked: boolean;
+  /** The memory is shared: `Atomics.wait` works on it. */
+  readonly shared: boolean;
   /** Delay points may be armed. */
   readonly delays: boolean;
   /** Address of the word that says which probes are on, and of the tick. */
@@ -246,7 +248,8 @@ export class Kernel {
     this.blockBase = at.take(BLOCK_WORDS * limits.blocks);
 
     const bytes = at.words * 4;
-    this.buffer = buffer ?? makeBuffer(bytes, options.shared ?? options.mp);
+    this.shared = options.shared ?? options.mp;
+    this.buffer = buffer ?? makeBuffer(bytes, this.shared);
     this.w = new Int32Array(this.buffer);
     this.d = new Float64Array(this.buffer);
     this.g = new GlobalsRecord.View(this, globals, 1);
