@@ -30,6 +30,7 @@ export * from "./kern/mutex.js";
 export * from "./kern/mutexobj.js";
 export * from "./kern/panic.js";
 export * from "./kern/park.js";
+export * from "./kern/pid.js";
 export * from "./kern/placement.js";
 export * from "./kern/pool.js";
 export * from "./kern/priority.js";

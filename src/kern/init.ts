@@ -34,6 +34,7 @@ import { CALLOUT_SLEEPQ_TIMEOUT, calloutInit, calloutSetfunc } from "./callout.j
 import { cvInit } from "./condvar.js";
 import { lidInsert } from "./lid.js";
 import { panic } from "./panic.js";
+import { pidtabInit } from "./pid.js";
 import { poolGet } from "./pool.js";
 import { sleepqTimeout } from "./sleepq.js";
 
@@ -92,6 +93,7 @@ function createProc0(k: Kernel): Proc {
   cvInit(k, p.waitcv, "wait");
   k.g.allproc = p.index;
   k.g.nprocs = 1;
+  pidtabInit(k, p);
   return p;
 }
 

@@ -11,6 +11,7 @@ import { POOL_LOCK } from "../sys/kernel.js";
 import type { Lwp } from "../sys/lwp.js";
 import {
   LP_BOUND,
+  LP_PIDLID,
   LP_RUNNING,
   LPR_DETACHED,
   LSIDL,
@@ -92,6 +93,7 @@ export function checkInvariants(k: Kernel): string[] {
   checkSleepQueues(k, lwps, wrong);
   checkTurnstiles(k, lwps, wrong);
   checkLidTable(k, lwps, wrong);
+  checkPidTable(k, procs, lwps, wrong);
   checkLocks(k, procs, wrong);
   return wrong;
 }
@@ -108,6 +110,7 @@ export function checkEmpty(k: Kernel): string[] {
   level(k.turnstiles, own);
   level(k.threads, 0);
   if (k.g.nprocs !== 1 || k.g.nlwps !== own) wrong.push(`${k.g.nprocs} processes, ${k.g.nlwps} LWPs counted`);
+  if (k.g.npids !== 1) wrong.push(`${k.g.npids} process ids in use`);
   if (k.g.zombies !== 0) wrong.push("a dead process that nobody has collected");
   for (let at = 0; at < k.limits.uids; at++) {
     const [uid, n] = [k.w[k.uidtab + at * 2] - 1, k.w[k.uidtab + at * 2 + 1]];
@@ -366,6 +369,28 @@ function checkLidTable(k: Kernel, lwps: readonly Lwp[], wrong: string[]): void {
     }
   }
   for (const l of lwps) if (!found.has(l)) say(wrong, l, "not in the lid table");
+}
+
+/** An id in use is that of a process, or of an LWP on alllwp that has one of its own; all others are on the list of the free. */
+function checkPidTable(k: Kernel, procs: readonly Proc[], lwps: readonly Lwp[], wrong: string[]): void {
+  const { w, g, pidtab, pidtabMask } = k;
+  const owners = new Map<number, Proc>(procs.map((p) => [p.pid, p]));
+  const own = (l: Lwp) => (l.pflag & LP_PIDLID) !== 0 && l.lid !== l.proc.pid;
+  for (const l of allLwps(k)) if (lwps.includes(l) && own(l)) owners.set(l.lid, l.proc);
+  if (g.npids !== owners.size) wrong.push(`${g.npids} process ids counted, ${owners.size} in use`);
+  for (const [pid, p] of owners) {
+    const at = pidtab + (pid & pidtabMask) * 2;
+    if (w[at] !== pid || w[at + 1] !== p.index) wrong.push(`process id ${pid}: not in the table`);
+  }
+  let free = 0;
+  let last = 0;
+  for (let slot = g.pidFirst; slot !== 0 && free <= pidtabMask; slot = -w[pidtab + slot * 2 + 1]) {
+    if ((w[pidtab + slot * 2] & pidtabMask) !== slot) wrong.push(`process id slot ${slot}: not its own id`);
+    free++;
+    last = slot;
+  }
+  if (free !== pidtabMask + 1 - owners.size || g.pidLast !== last)
+    wrong.push(`${free} free process ids, ${owners.size} in use, of ${pidtabMask + 1}`);
 }
 
 /** At rest no spin lock is held (R2). */

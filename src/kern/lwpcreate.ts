@@ -6,6 +6,7 @@ import type { Kernel } from "../sys/kernel.js";
 import { type Lwp, LwpRecord } from "../sys/lwp.js";
 import {
   LP_MPSAFE,
+  LP_PIDLID,
   LPR_CRMOD,
   LPR_DETACHED,
   LSIDL,
@@ -18,6 +19,7 @@ import {
   LW_WREBOOT,
   LW_WSUSPEND,
   LWP_DETACHED,
+  LWP_PIDLID,
   LWP_SUSPENDED,
   LWP_VFORK,
   PK_SYSTEM,
@@ -37,6 +39,7 @@ import { lwpLock, lwpUnlock, lwpUnlockTo } from "./lwplock.js";
 import { lwpFree } from "./lwpfree.js";
 import { kassert } from "./panic.js";
 import { schedTakecpu } from "./placement.js";
+import { procAllocPid, procReservePid, procUnreservePid } from "./pid.js";
 import { clearCold, poolGet, poolPut, rawGet } from "./pool.js";
 import { fire, PROBE_LWP_CREATE, PROBE_LWP_START } from "./probe.js";
 import { flushKicks } from "./resched.js";
@@ -78,8 +81,8 @@ export function lwpCreate(l1: Lwp, p2: Proc, flags: number, start: Start, schedC
     "lwpCreate: a first LWP comes from another process, a later one from its own",
   );
   if (charged && !chargeLimit(k, l1, p2)) return null;
-
-  const l2 = recycleZombie(p2) ?? allocate(k);
+  const ownPid = (flags & LWP_PIDLID) !== 0 && p2.nlwps !== 0;
+  const l2 = ownPid && !procReservePid(k) ? null : (recycleZombie(p2) ?? allocate(k, ownPid));
   if (l2 === null) {
     if (charged) chglwpcnt(k, l1.uid, -1);
     return null;
@@ -122,14 +125,19 @@ function recycleZombie(p2: Proc): Lwp | null {
   return l;
 }
 
-function allocate(k: Kernel): Lwp | null {
+/** A record with a turnstile, or null; then the id that was reserved for it goes back. */
+function allocate(k: Kernel, reserved: boolean): Lwp | null {
   const l = poolGet(k.lwps);
-  if (l === null) return null;
+  if (l === null) {
+    if (reserved) procUnreservePid(k);
+    return null;
+  }
   // By index: most turnstiles are never looked at, and need no view.
   const { header, base, type, limit } = k.turnstiles;
   const ts = rawGet(k, header, base, type.words, limit);
   if (ts === 0) {
     poolPut(k.lwps, l);
+    if (reserved) procUnreservePid(k);
     return null;
   }
   l.w[l.at + TS] = ts;
@@ -176,6 +184,7 @@ function initialise(l1: Lwp, l2: Lwp, p2: Proc, flags: number, start: Start, sch
 /** Under `p.lock`: id, list, counters, CPU (LWP-45..47). */
 function enlist(l1: Lwp, l2: Lwp, p2: Proc, flags: number): void {
   const { k } = l2;
+  const pid = (flags & LWP_PIDLID) !== 0 ? pidFor(p2) : 0;
   spinEnter(k, p2.lock);
   updateCreds(l2, p2);
   // The first LWP has the reference that its process was made with.
@@ -186,10 +195,15 @@ function enlist(l1: Lwp, l2: Lwp, p2: Proc, flags: number): void {
   }
   if (l1.sigstk !== 0) l2.sigstk = l1.sigstk;
   for (let i = 0; i < 2; i++) l2.w[l2.sigmask + i] = l1.w[l1.sigmask + i];
-  // LWP-31: strictly increasing; only 0 is passed over when it wraps.
-  p2.nlwpid = (p2.nlwpid + 1) | 0;
-  if (p2.nlwpid === 0) p2.nlwpid = 1;
-  l2.lid = p2.nlwpid;
+  if (pid !== 0) {
+    l2.lid = pid;
+    l2.pflag |= LP_PIDLID;
+  } else {
+    // LWP-31: strictly increasing; only 0 is passed over when it wraps.
+    p2.nlwpid = (p2.nlwpid + 1) | 0;
+    if (p2.nlwpid === 0) p2.nlwpid = 1;
+    l2.lid = p2.nlwpid;
+  }
   lidInsert(l2);
   const first = p2.lwps;
   l2.siblingNext = first;
@@ -199,6 +213,16 @@ function enlist(l1: Lwp, l2: Lwp, p2: Proc, flags: number): void {
   p2.nrlwps++;
   if ((p2.flag & PK_SYSTEM) === 0) place(l1, l2);
   spinExit(k, p2.lock);
+}
+
+/** The lid of an LWP that shall have one of the pid table: the process's for its first, and one of its own for the others. */
+function pidFor(p2: Proc): number {
+  if (p2.nlwps === 0) return p2.pid;
+  const { k } = p2;
+  spinEnter(k, k.g.procLock);
+  const pid = procAllocPid(p2);
+  spinExit(k, k.g.procLock);
+  return pid;
 }
 
 /** Credentials of the process, cached; `p.lock` is held. */

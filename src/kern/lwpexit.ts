@@ -7,7 +7,7 @@
 import { cur } from "../sys/current.js";
 import type { Kernel } from "../sys/kernel.js";
 import type { Lwp } from "../sys/lwp.js";
-import { LPR_DETACHED, LSIDL, LSZOMB, LW_PENDSIG } from "../sys/param.js";
+import { LP_PIDLID, LPR_DETACHED, LSIDL, LSZOMB, LW_PENDSIG } from "../sys/param.js";
 import type { Proc } from "../sys/proc.js";
 import { LWPCTL_CPU_EXITED, LWPCTL_CURCPU } from "../sys/shapes.js";
 import { calloutDestroy } from "./callout.js";
@@ -17,6 +17,7 @@ import { lwpDrainrefs, procFirstLwp, siblingNext } from "./lwpref.js";
 import { lwpFree } from "./lwpfree.js";
 import { lwpLock, lwpSetlock, lwpUnlock } from "./lwplock.js";
 import { kassert } from "./panic.js";
+import { procFreePid } from "./pid.js";
 import { fire, PROBE_LWP_EXIT } from "./probe.js";
 import { flushKicks } from "./resched.js";
 import { procHasPending } from "./sigpending.js";
@@ -135,7 +136,7 @@ function handSignalsOn(p: Proc): void {
   }
 }
 
-/** Off alllwp. */
+/** Off alllwp; an id that is its own goes back (LWP-36), also if it is this LWP that ends the process (PRC-34: a leak there). */
 export function unlistAll(k: Kernel, l: Lwp): void {
   const g = k.g;
   spinEnter(k, g.procLock);
@@ -143,5 +144,6 @@ export function unlistAll(k: Kernel, l: Lwp): void {
   else k.lwps.view(l.listPrev).listNext = l.listNext;
   if (l.listNext !== 0) k.lwps.view(l.listNext).listPrev = l.listPrev;
   g.nlwps--;
+  if ((l.pflag & LP_PIDLID) !== 0 && l.lid !== l.proc.pid) procFreePid(k, l.lid);
   spinExit(k, g.procLock);
 }

@@ -2,21 +2,12 @@
 import { cur } from "../sys/current.js";
 import type { Kernel } from "../sys/kernel.js";
 import type { Lwp } from "../sys/lwp.js";
-import {
-  LSIDL,
-  LSONPROC,
-  LSRUN,
-  LSSLEEP,
-  LSSTOP,
-  LSSUSPENDED,
-  LSZOMB,
-  SACTIVE,
-  SSTOP,
-} from "../sys/param.js";
+import { LSIDL, LSONPROC, LSRUN, LSSLEEP, LSSTOP, LSSUSPENDED, LSZOMB } from "../sys/param.js";
 import type { Proc } from "../sys/proc.js";
 import { cvBroadcast, cvWait } from "./condvar.js";
 import { lidLookup } from "./lid.js";
 import { kassert } from "./panic.js";
+import { procFind } from "./pid.js";
 import { spinEnter, spinExit, spinOwned } from "./spin.js";
 
 /** Adds a reference; `p.lock` is held and the LWP not dead. */
@@ -66,7 +57,7 @@ export function lwpFind(p: Proc, lid: number): Lwp | null {
  * 0 = its newest LWP in whatever state. No lock is held.
  */
 export function lwpFind2(k: Kernel, pid: number, lid: number): Lwp | null {
-  const p = pid === 0 ? cur.lwp.proc : procFind(k, pid);
+  const p = pid === 0 ? cur.lwp.proc : findLocked(k, pid);
   if (p === null) return null;
   if (pid === 0) spinEnter(k, p.lock);
   const l = lid === 0 ? procFirstLwp(p) : lwpFind(p, lid);
@@ -75,20 +66,12 @@ export function lwpFind2(k: Kernel, pid: number, lid: number): Lwp | null {
 }
 
 /** The live process (SACTIVE or SSTOP) with that id, locked, or null. */
-function procFind(k: Kernel, pid: number): Proc | null {
+function findLocked(k: Kernel, pid: number): Proc | null {
   const { g } = k;
   spinEnter(k, g.procLock);
-  let index = g.allproc;
-  while (index !== 0 && k.procs.view(index).pid !== pid) index = k.procs.view(index).listNext;
-  let p = index === 0 ? null : k.procs.view(index);
-  if (p !== null) {
-    // Before proc_lock goes, so that the record is still this process's.
-    spinEnter(k, p.lock);
-    if (p.stat !== SACTIVE && p.stat !== SSTOP) {
-      spinExit(k, p.lock);
-      p = null;
-    }
-  }
+  const p = procFind(k, pid);
+  // Before proc_lock goes, so that the record is still this process's.
+  if (p !== null) spinEnter(k, p.lock);
   spinExit(k, g.procLock);
   return p;
 }

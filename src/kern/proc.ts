@@ -35,6 +35,7 @@ import { lwpLock, lwpUnlock } from "./lwplock.js";
 import { lwpDrainrefs, procFirstLwp, siblingNext } from "./lwpref.js";
 import { lwpWait1 } from "./lwpwait.js";
 import { kassert } from "./panic.js";
+import { procAllocPid, procFreePid, procReservePid, procUnreservePid } from "./pid.js";
 import { poolGet, poolPut } from "./pool.js";
 import { flushKicks } from "./resched.js";
 import { spinEnter, spinExit, spinOwned } from "./spin.js";
@@ -55,9 +56,13 @@ export interface ProcOptions {
 
 /** A process without LWPs, SACTIVE; null when the table is full (EAGAIN). */
 export function procCreate(k: Kernel, parent: Proc, options: ProcOptions): Proc | null {
-  const p = poolGet(k.procs);
-  if (p === null) return null;
   const { g } = k;
+  if (!procReservePid(k)) return null;
+  const p = poolGet(k.procs);
+  if (p === null) {
+    procUnreservePid(k);
+    return null;
+  }
   p.stat = SIDL;
   p.comm = options.comm;
   p.uid = options.uid ?? parent.uid;
@@ -69,7 +74,7 @@ export function procCreate(k: Kernel, parent: Proc, options: ProcOptions): Proc 
   cvInit(k, p.lwpcv, "lwpwait");
   cvInit(k, p.waitcv, "wait");
   spinEnter(k, g.procLock);
-  p.pid = g.lastpid = g.lastpid + 1;
+  p.pid = procAllocPid(p);
   p.parent = parent;
   p.listNext = g.allproc;
   if (g.allproc !== 0) k.procs.view(g.allproc).listPrev = p.index;
@@ -89,7 +94,7 @@ export function procSpawn(k: Kernel, options: ProcOptions, start: Start): Proc |
   const l = lwpCreate(lwp0, p, 0, start, SCHED_OTHER);
   if (l === null) {
     unlistProc(k, p);
-    poolPut(k.procs, p);
+    freeProc(k, p);
     return null;
   }
   l.priority = PRI_NICE0;
@@ -218,8 +223,17 @@ export function procReap(k: Kernel): Collected | null {
     status: p.xstat,
     seconds: p.endTime - p.startTime,
   };
-  poolPut(k.procs, p);
+  freeProc(k, p);
   return collected;
+}
+
+/** Nothing of it is left: its id and its record serve again. */
+function freeProc(k: Kernel, p: Proc): void {
+  const { g } = k;
+  spinEnter(k, g.procLock);
+  procFreePid(k, p.pid);
+  spinExit(k, g.procLock);
+  poolPut(k.procs, p);
 }
 
 /** All processes, newest first. For tools and tests. */

@@ -35,7 +35,10 @@ export const globalsFields = {
   /** First of the dead processes that nobody has collected. */
   zombies: i32("a"),
   nprocs: i32("a"),
-  lastpid: i32("a"),
+  /** Process ids in use or reserved; first and last of the free slots of their table (see kern/pid.ts). */
+  npids: i32("a"),
+  pidFirst: i32("a"),
+  pidLast: i32("a"),
   /** LWPs that exist. */
   nlwps: i32("a"),
 

@@ -207,6 +207,8 @@ export class Kernel {
   readonly lidtabMask: number;
   readonly lidStripes: number;
   readonly uidtab: number;
+  readonly pidtab: number;
+  readonly pidtabMask: number;
   readonly trace: number;
   readonly scratch: number;
   readonly threads: Pool<ThreadRec>;
@@ -230,6 +232,8 @@ export class Kernel {
     this.tstab = at.take(shape.TSTAB_SIZE * shape.TSTAB_BUCKET_WORDS);
     this.lidStripes = at.take(shape.LIDTAB_STRIPES * shape.LOCK_WORDS);
     this.uidtab = at.take(limits.uids * 2);
+    this.pidtabMask = (1 << (32 - Math.clz32(limits.procs))) - 1;
+    this.pidtab = at.take((this.pidtabMask + 1) * 2);
     this.blockPool = at.take(POOL_HEADER_WORDS);
     const cpuBase = at.take(CpuRecord.words * limits.cpus);
     this.#fixedEnd = at.words;
