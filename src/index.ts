@@ -9,6 +9,8 @@ export { WorkersError } from "./machine/means.js";
 export { type Exit, ExitError, MachineError, type Process } from "./machine/process.js";
 export { run } from "./machine/run.js";
 export type { Operation } from "./syscall/operation.js";
+export { Cancelled } from "./thread/cancel.js";
 export { Thread, ThreadError } from "./thread/thread.js";
 export { until } from "./thread/until.js";
+export type { WaitOptions } from "./thread/wait.js";
 export { schedYield } from "./syscall/lwp.js";

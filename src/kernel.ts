@@ -65,3 +65,6 @@ export * from "./sys/thread.js";
 export * from "./sys/turnstile.js";
 export { absoluteTicks, millisToTicks, relativeTicks, timerTicks, wallclockAtTick } from "./syscall/time.js";
 export { createLwp } from "./syscall/lwp.js";
+export * from "./thread/host.js";
+export { freeThreads, mainRecord, startEntry, threadEnding } from "./thread/thread.js";
+export { BLOCK_RETRY, BlockingOperation, ticksOf } from "./thread/wait.js";

@@ -22,6 +22,7 @@ export const EALREADY = 37;
 export const ETIMEDOUT = 60;
 export const ENAMETOOLONG = 63;
 export const ENOTSUP = 86;
+export const ECANCELED = 87;
 /** Kernel-internal: execute the system call again. */
 export const ERESTART = -3;
 
@@ -42,6 +43,7 @@ const TABLE: Record<number, readonly [code: string, text: string]> = {
   [ETIMEDOUT]: ["ETIMEDOUT", "timed out"],
   [ENAMETOOLONG]: ["ENAMETOOLONG", "name too long"],
   [ENOTSUP]: ["ENOTSUP", "not supported"],
+  [ECANCELED]: ["ECANCELED", "cancelled"],
   [ERESTART]: ["ERESTART", "restart the call"],
 };
 

@@ -14,6 +14,8 @@ export const threadFields = {
   state: i32("t"),
   /** THREAD_DETACHED, THREAD_MAIN */
   flags: i32("t"),
+  /** CANCEL_*; the thread itself reads it without the lock. */
+  cancel: i32("t"),
   /** Lid of the thread that joins it; 0 = nobody yet. */
   joiner: i32("t"),
   /** Arguments: how they travel, and the arena block or host key they stand in. */
@@ -34,6 +36,11 @@ export const THREAD_FAILED = 2;
 export const THREAD_DETACHED = 0x1;
 /** The first thread of a process: its return ends the process. */
 export const THREAD_MAIN = 0x2;
+
+/** It is to be cancelled; never taken back (THR-14). */
+export const CANCEL_PENDING = 0x1;
+/** It does not want to hear of that now. */
+export const CANCEL_DISABLED = 0x2;
 
 class ThreadView extends View {}
 

@@ -45,7 +45,7 @@ import { spinEnter, spinExit } from "../kern/spin.js";
 import { yieldCpu } from "../kern/switch.js";
 import { lwpUnsleep } from "../kern/synch.js";
 import { lidArg, wordArg } from "./args.js";
-import { caller, fail, leave, type Operation, operate, quick, returnStep } from "./operation.js";
+import { caller, fail, forbidAwait, leave, type Operation, operate, quick, returnStep } from "./operation.js";
 
 export { LWP_DETACHED, LWP_SUSPENDED };
 
@@ -189,17 +189,29 @@ function findLocked(l: Lwp, lid: number, syscall: string): Lwp {
 export function lwpWakeup(lid: number): Operation<void> {
   return quick("lwpWakeup", (l) => {
     const id = lidArg(lid, "lwpWakeup");
-    const t = findLocked(l, id, "lwpWakeup");
+    const error = wakeupLwp(l, id);
+    if (error !== 0) fail(error, "lwpWakeup", id);
+  });
+}
+
+/** The same as a function, for the library: 0, ESRCH, ENODEV, EBUSY. */
+export function wakeupLwp(l: Lwp, lid: number): number {
+  const { lock } = l.proc;
+  spinEnter(l.k, lock);
+  const t = lwpFind(l.proc, lid);
+  let error = 0;
+  if (t === null) {
+    error = ESRCH;
+  } else {
     lwpLock(t);
     t.flag |= LW_CANCELLED | LW_UNPARKED;
-    let error = 0;
     if (t.stat !== LSSLEEP) error = ENODEV;
     else if ((t.flag & LW_SINTR) === 0) error = EBUSY;
     if (error === 0) lwpUnsleep(t, true);
     else lwpUnlock(t);
-    spinExit(l.k, l.proc.lock);
-    if (error !== 0) fail(error, "lwpWakeup", id);
-  });
+  }
+  spinExit(l.k, lock);
+  return error;
 }
 
 /**
@@ -279,6 +291,8 @@ class YieldOperation implements Operation<void>, Iterator<Token, void, undefined
     return returnStep(l) ?? DONE;
   }
 }
+
+forbidAwait(YieldOperation.prototype);
 
 const DONE: IteratorResult<Token, void> = { done: true, value: undefined };
 

@@ -17,6 +17,18 @@ export interface Operation<T> {
   [Symbol.iterator](): Iterator<Token, T, undefined>;
 }
 
+/**
+ * Lets `await` of an operation fail, and say what to do: nobody would ever iterate it. For prototypes of operations, since
+ * it costs nothing there.
+ */
+export function forbidAwait(prototype: object): void {
+  Object.defineProperty(prototype, "then", { get: awaited });
+}
+
+function awaited(this: { readonly syscall?: string }): never {
+  throw new TypeError(`${this.syscall ?? "an operation"} cannot be awaited: yield* it inside a thread`);
+}
+
 /** The calling LWP; an error that says what to do, outside a thread. */
 export function caller(syscall: string): Lwp {
   const l = cur.lwp;
@@ -72,6 +84,7 @@ class QuickOperation<T> implements Operation<T>, Iterator<Token, T, undefined> {
   }
 
   [Symbol.iterator](): this {
+    if (this.ran) usedTwice(this.syscall);
     return this;
   }
 
@@ -91,6 +104,13 @@ class QuickOperation<T> implements Operation<T>, Iterator<Token, T, undefined> {
     if (this.error !== undefined) throw this.error;
     return { done: true, value: this.value as T };
   }
+}
+
+forbidAwait(QuickOperation.prototype);
+
+/** An operation acts once: one that is iterated again would do nothing, in silence. */
+export function usedTwice(syscall: string): never {
+  throw new TypeError(`${syscall}: an operation serves once: make the call again`);
 }
 
 /** An operation from a body that does not sleep; it runs when the operation is first iterated. */

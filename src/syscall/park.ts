@@ -7,7 +7,7 @@ import type { Token } from "../context/generator.js";
 import { parkBlock, parkUnblock, unpark } from "../kern/park.js";
 import { BLOCK_SWITCHED } from "../kern/sleepq.js";
 import { hintArg, lidArg, type Timespec, timespecArg, wordArg } from "./args.js";
-import { caller, fail, leave, type Operation, quick, returnStep } from "./operation.js";
+import { caller, fail, forbidAwait, leave, type Operation, quick, returnStep } from "./operation.js";
 import { absoluteTicks } from "./time.js";
 
 const CHECK = 0;
@@ -96,6 +96,8 @@ class ParkOperation implements Operation<void>, Iterator<Token, void, undefined>
     this.error = parkUnblock(l, how, this.ticks);
   }
 }
+
+forbidAwait(ParkOperation.prototype);
 
 /** `block` ended before `parkBlock`. */
 const NOT_BLOCKED = -100;

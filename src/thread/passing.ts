@@ -9,6 +9,7 @@ import { BLOCK_WORDS, type Kernel } from "../sys/kernel.js";
 import { ENOMEM, LwpError } from "../sys/errno.js";
 import { rawGet, rawPut } from "../kern/pool.js";
 import { fail } from "../syscall/operation.js";
+import { Cancelled } from "./cancel.js";
 
 /** Kinds of values in a record. */
 export const VALUE_NONE = 0;
@@ -42,6 +43,7 @@ type Thrown =
     };
 
 const ERRORS: Readonly<Record<string, { readonly prototype: Error }>> = {
+  Cancelled,
   EvalError,
   LwpError,
   RangeError,

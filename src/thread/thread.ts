@@ -26,6 +26,7 @@ import { BLOCK_SWITCHED } from "../kern/sleepq.js";
 import { spinEnter, spinExit } from "../kern/spin.js";
 import { RET_USER, userret } from "../kern/userret.js";
 import { caller, fail, type Operation, quick, returnToUser } from "../syscall/operation.js";
+import { cancelThread, testCancel } from "./cancel.js";
 import { type ThreadHost, type ThreadMain, threadHost } from "./host.js";
 import {
   arenaFree,
@@ -42,6 +43,8 @@ import {
   VALUE_NUMBER,
   VALUE_TRUE,
 } from "./passing.js";
+import { sleep } from "./sleep.js";
+import type { WaitOptions } from "./wait.js";
 
 /** What a generator function returns. */
 type Result<F> = F extends (...args: never[]) => Iterator<unknown, infer T, undefined> ? T : never;
@@ -90,6 +93,32 @@ export class Thread<T = unknown> {
    */
   join(): Operation<T> {
     return join<T>(this.#rec, this.#gen);
+  }
+
+  /**
+   * Waits `milliseconds`, at least; the clock ticks 100 times a second, so it may be two ticks longer. May sleep.
+   *
+   * Errors: EINVAL not a number from 0; those of every wait (`WaitOptions`). Source: nanosleep(2).
+   */
+  static sleep(milliseconds: number, options?: WaitOptions): Operation<void> {
+    return sleep(milliseconds, options);
+  }
+
+  /** A cancellation point that waits for nothing. Error: `Cancelled`. Source: pthread_testcancel(3). */
+  static testCancel(): Operation<void> {
+    return quick("Thread.testCancel", (l) => testCancel(l, "Thread.testCancel"));
+  }
+
+  /**
+   * Asks the thread to end: `Cancelled` is thrown where it waits, or waits next, so that its `finally` blocks run. One that
+   * has ended already is left as it is. Error: ESRCH it was joined before. Source: pthread_cancel(3).
+   */
+  cancel(): Operation<void> {
+    return quick("Thread.cancel", (l) => {
+      checkHandle(l, this.#rec, this.#gen, "Thread.cancel");
+      spinEnter(l.k, this.#rec.lock);
+      cancelThread(l, l.k, this.#rec);
+    });
   }
 
   /** Nobody will join: its record goes with it. Errors: ESRCH, EINVAL detached already. */

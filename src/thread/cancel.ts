@@ -1,0 +1,75 @@
+/**
+ * Cancellation of threads (THR-14..16).
+ *
+ * `cancel` marks the record of the thread and wakes its LWP, so that whatever it sleeps on interruptibly, now or next, ends;
+ * the thread acts at a *cancellation point*: `Cancelled` is thrown there, so that its `finally` blocks run. That happens
+ * once: as in POSIX, cancellation is disabled from then on, so that these blocks may wait themselves.
+ *
+ * Differs from the original, where waits for mutexes, rwlocks, barriers and semaphores are none (THR-17): every blocking
+ * operation of the library is a cancellation point. A LWP without a thread record is never cancelled.
+ */
+import { ECANCELED, LwpError } from "../sys/errno.js";
+import type { Kernel } from "../sys/kernel.js";
+import { LwpRecord, type Lwp } from "../sys/lwp.js";
+import { CANCEL_DISABLED, CANCEL_PENDING, type ThreadRec, ThreadRecord } from "../sys/thread.js";
+import { spinEnter, spinExit } from "../kern/spin.js";
+import { wakeupLwp } from "../syscall/lwp.js";
+import { flushKicks } from "../kern/resched.js";
+
+/** Thrown in a cancelled thread at a blocking operation. Let it pass: it ends the thread. */
+export class Cancelled extends LwpError {
+  constructor(syscall: string, about?: { lid?: number; pid?: number }) {
+    super(ECANCELED, syscall, { ...about, detail: "the thread was cancelled" });
+    this.name = "Cancelled";
+  }
+}
+
+const ARG = LwpRecord.offset.arg;
+const CANCEL = ThreadRecord.offset.cancel;
+const WORDS = ThreadRecord.words;
+
+/** The cancellation flags of a thread, read without a lock; 0 for an LWP that is none. */
+function flagsOf(l: Lwp): number {
+  const { k, w } = l;
+  const index = w[l.at + ARG];
+  return index === 0 ? 0 : w[k.threads.base + (index - 1) * WORDS + CANCEL];
+}
+
+/** Whether the caller must act on a cancellation at its next point. */
+export function isCancelled(l: Lwp): boolean {
+  return (flagsOf(l) & (CANCEL_PENDING | CANCEL_DISABLED)) === CANCEL_PENDING;
+}
+
+/** The caller acts on it: what to throw. Cancellation is off from here. */
+export function actOnCancel(l: Lwp, syscall: string): Cancelled {
+  setCancelState(l, false);
+  return new Cancelled(syscall, { pid: l.proc.pid, lid: l.lid });
+}
+
+/** Throws `Cancelled` if the caller is to be cancelled: a cancellation point that waits for nothing. */
+export function testCancel(l: Lwp, syscall: string): void {
+  if (isCancelled(l)) throw actOnCancel(l, syscall);
+}
+
+/** Enables or disables cancellation of the caller; whether it was enabled. */
+export function setCancelState(l: Lwp, enabled: boolean): boolean {
+  const { k } = l;
+  if (l.arg === 0) return true;
+  const t = k.threads.view(l.arg);
+  spinEnter(k, t.lock);
+  const old = t.cancel;
+  t.cancel = enabled ? old & ~CANCEL_DISABLED : old | CANCEL_DISABLED;
+  spinExit(k, t.lock);
+  return (old & CANCEL_DISABLED) === 0;
+}
+
+/** Asks a thread of the caller's process to end. `t` is locked, and unlocked. */
+export function cancelThread(l: Lwp, k: Kernel, t: ThreadRec): void {
+  t.cancel |= CANCEL_PENDING;
+  const { lid } = t;
+  const enabled = (t.cancel & CANCEL_DISABLED) === 0;
+  spinExit(k, t.lock);
+  // Its LWP may be gone, or not asleep: then there is nothing to end (THR-14).
+  if (enabled) wakeupLwp(l, lid);
+  flushKicks(k);
+}

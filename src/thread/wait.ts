@@ -1,0 +1,276 @@
+/**
+ * How the operations of the library wait: at most for a time, until an AbortSignal says so, until the thread is cancelled.
+ *
+ * A wait, in steps: (1) the operation tries; what it finds it takes, and returns; (2) else it looks for a reason to give up:
+ * it is cancelled, the signal has aborted, the time is over; (3) else it sleeps, interruptibly, on whatever queue; (4) woken
+ * by anybody it returns to user mode, where suspension, signals and the exit of the process have their effect, and starts
+ * again. So nobody has to say why he wakes a waiter: he changes what it tries for, or one of the reasons, and wakes it. What
+ * was already given to a waiter that gives up counts as got: it never happens that both sides believe to have it.
+ *
+ * Invariants: between two sleeps, where the LWP may be gone for ever, the host holds nothing of the wait; an operation
+ * without options allocates nothing but itself.
+ */
+import { ECANCELED, EINVAL, ETIMEDOUT, KernelAssertion, LwpError } from "../sys/errno.js";
+import type { Cpu } from "../sys/cpu.js";
+import type { Kernel } from "../sys/kernel.js";
+import type { Lwp } from "../sys/lwp.js";
+import { LSSLEEP, LW_SINTR } from "../sys/param.js";
+import type { Token } from "../context/generator.js";
+import { asCpu } from "../cpu/dispatcher.js";
+import { endIdleWait } from "../cpu/loop.js";
+import { hostwaitAdd } from "../kern/hostwait.js";
+import { lwpLock, lwpUnlock } from "../kern/lwplock.js";
+import { BLOCK_SWITCHED, sleepqUnblock } from "../kern/sleepq.js";
+import { lwpUnsleep } from "../kern/synch.js";
+import {
+  caller,
+  fail,
+  forbidAwait,
+  leave,
+  type Operation,
+  returnStep,
+  usedTwice,
+} from "../syscall/operation.js";
+import { actOnCancel, isCancelled } from "./cancel.js";
+
+/** How long, and until what, a blocking operation waits. */
+export interface WaitOptions {
+  /**
+   * Milliseconds, 0 or more; then ETIMEDOUT. 0 = do not wait. The clock ticks 100 times a second, and a wait never ends
+   * early: it may last two ticks longer.
+   */
+  readonly timeout?: number;
+  /** Ends the wait when it aborts, with its reason. */
+  readonly signal?: AbortSignal;
+}
+
+/** `block` found that it need not sleep: try again. */
+export const BLOCK_RETRY = -3;
+
+/** A reason to give up that is no error number. */
+const ABORTED = -1;
+
+// Where an operation stands.
+const NEW = 0;
+const TRYING = 1;
+const ASLEEP = 2;
+/** On its way through user mode to the next try. */
+const AGAIN = 3;
+const RETURNING = 4;
+
+/**
+ * An operation that may sleep. What it waits for, and on which queue, is said by four plain functions; `yield*` does the
+ * rest. Of one operation each is called by one LWP only.
+ *
+ * Errors of all of them, beside their own: ETIMEDOUT; EINVAL the timeout is no number from 0; ECANCELED (`Cancelled`); the
+ * reason of the signal.
+ */
+export abstract class BlockingOperation<T> implements Operation<T>, Iterator<Token, T, undefined> {
+  /** Name of the call, for errors. */
+  protected readonly syscall: string;
+  private readonly waitOptions: WaitOptions | undefined;
+  /** Of those options; null where there are none. */
+  private limits: Limits | null = null;
+  private phase = NEW;
+  private ticks = 0;
+  private failed = false;
+  /** What it returns, or throws if it failed. */
+  private outcome: unknown = undefined;
+
+  constructor(syscall: string, options: WaitOptions | undefined) {
+    this.syscall = syscall;
+    this.waitOptions = options;
+  }
+
+  /** Takes what is waited for, if it is there: true. What it returns is set by `result`. Throws the operation's errors. */
+  protected abstract attempt(l: Lwp): boolean;
+
+  /**
+   * First half of the sleep, at most `ticks` (0 = for ever), interruptible: what `sleepqBlock` returns, or BLOCK_RETRY. It
+   * must look again under the lock that covers what is waited for, and may throw only before it is queued.
+   */
+  protected abstract block(l: Lwp, ticks: number): number;
+
+  /** Second half; who woke it, and why, does not matter. */
+  protected unblock(l: Lwp, how: number, ticks: number): void {
+    sleepqUnblock(l, how, ticks, true);
+  }
+
+  /** It gives up: leaves any queue. True: what it waited for came first, and is taken. */
+  protected abandon(_l: Lwp): boolean {
+    return false;
+  }
+
+  /** Sets what the operation returns. */
+  protected set result(value: T) {
+    this.outcome = value;
+  }
+
+  [Symbol.iterator](): this {
+    if (this.phase !== NEW) usedTwice(this.syscall);
+    return this;
+  }
+
+  next(): IteratorResult<Token, T> {
+    const l = caller(this.syscall);
+    for (;;) {
+      if (this.phase < AGAIN && this.advance(l)) return leave();
+      const step = returnStep(l);
+      if (step !== null) return step;
+      if (this.phase === RETURNING) break;
+      this.phase = TRYING;
+    }
+    if (this.failed) throw this.outcome;
+    return this.outcome === undefined ? NOTHING : { done: true, value: this.outcome as T };
+  }
+
+  /** From one return to user mode to the next, or to a switch: true = leave the context. */
+  private advance(l: Lwp): boolean {
+    try {
+      if (this.phase === ASLEEP) this.wake(l, BLOCK_SWITCHED);
+      else if (this.phase === NEW && this.waitOptions !== undefined) {
+        this.limits = limitsOf(l.k, this.waitOptions, this.syscall);
+      }
+      if (this.attempt(l)) {
+        this.phase = RETURNING;
+        return false;
+      }
+      const woken = this.phase === ASLEEP;
+      this.phase = AGAIN;
+      const why = this.reasonToStop(l);
+      if (why !== 0) this.stop(l, why);
+      else if (!woken) return this.sleep(l);
+    } catch (error) {
+      if (error instanceof KernelAssertion) throw error;
+      this.refuse(error);
+    }
+    return false;
+  }
+
+  private sleep(l: Lwp): boolean {
+    const limits = this.limits;
+    this.ticks = limits === null ? 0 : limits.enter(l);
+    const how = this.block(l, this.ticks);
+    if (how === BLOCK_SWITCHED) {
+      this.phase = ASLEEP;
+      return true;
+    }
+    this.wake(l, how);
+    return false;
+  }
+
+  private wake(l: Lwp, how: number): void {
+    if (how !== BLOCK_RETRY) this.unblock(l, how, this.ticks);
+    this.limits?.leave();
+  }
+
+  private reasonToStop(l: Lwp): number {
+    if (isCancelled(l)) return ECANCELED;
+    return this.limits === null ? 0 : this.limits.exceeded();
+  }
+
+  private stop(l: Lwp, why: number): void {
+    if (this.abandon(l)) {
+      this.phase = RETURNING;
+      return;
+    }
+    if (why === ECANCELED) this.refuse(actOnCancel(l, this.syscall));
+    else if (why === ABORTED) this.refuse(this.waitOptions?.signal?.reason);
+    else this.refuse(new LwpError(why, this.syscall, { pid: l.proc.pid, lid: l.lid }));
+  }
+
+  private refuse(error: unknown): void {
+    this.limits?.leave();
+    this.phase = RETURNING;
+    this.failed = true;
+    this.outcome = error;
+  }
+}
+forbidAwait(BlockingOperation.prototype);
+
+const NOTHING: IteratorResult<Token, never> = { done: true, value: undefined as never };
+
+const TICKS_MAX = 0x7fffffff;
+
+/** Milliseconds as ticks that last at least as long, whatever is left of the present one. */
+export function ticksOf(k: Kernel, milliseconds: number): number {
+  return Math.min(Math.ceil((milliseconds * k.hz) / 1000) + 1, TICKS_MAX);
+}
+
+/** The options, checked; null if they limit nothing. */
+function limitsOf(k: Kernel, options: WaitOptions, syscall: string): Limits | null {
+  const { timeout, signal } = options;
+  if (timeout !== undefined && !(timeout >= 0)) {
+    fail(EINVAL, syscall, undefined, `the timeout must be milliseconds from 0, not ${String(timeout)}`);
+  }
+  signal?.throwIfAborted();
+  const timed = timeout !== undefined && timeout !== Number.POSITIVE_INFINITY;
+  return timed || signal !== undefined ? new Limits(k, timed ? timeout : -1, signal) : null;
+}
+
+/** What limits one wait: a tick by which it is over, and a signal that is listened to while it sleeps. */
+class Limits {
+  readonly #k: Kernel;
+  readonly #signal: AbortSignal | undefined;
+  readonly #timed: boolean;
+  /** The tick that ends it. */
+  readonly #deadline: number;
+  /** While it sleeps: how to stop listening. */
+  #forget: (() => void) | null = null;
+
+  constructor(k: Kernel, milliseconds: number, signal: AbortSignal | undefined) {
+    this.#k = k;
+    this.#signal = signal;
+    this.#timed = milliseconds >= 0;
+    const ticks = milliseconds > 0 ? ticksOf(k, milliseconds) : 0;
+    this.#deadline = (k.g.ticks + ticks) | 0;
+  }
+
+  /** Why the wait is over; 0 = it is not. */
+  exceeded(): number {
+    if (this.#signal?.aborted === true) return ABORTED;
+    return this.#timed && this.#left() <= 0 ? ETIMEDOUT : 0;
+  }
+
+  #left(): number {
+    return (this.#deadline - this.#k.g.ticks) | 0;
+  }
+
+  /** Before a sleep: its ticks, 0 = for ever. */
+  enter(l: Lwp): number {
+    const signal = this.#signal;
+    if (signal !== undefined) {
+      const ci = l.cpu;
+      const abort = (): void => interrupt(ci, l);
+      signal.addEventListener("abort", abort);
+      // The signal's events come from this realm's loop: it must turn.
+      hostwaitAdd(ci, 1);
+      this.#forget = () => {
+        signal.removeEventListener("abort", abort);
+        hostwaitAdd(ci, -1);
+      };
+    }
+    return this.#timed ? this.#left() : 0;
+  }
+
+  /** After it. */
+  leave(): void {
+    this.#forget?.();
+    this.#forget = null;
+  }
+}
+
+/**
+ * Ends an interruptible sleep on behalf of the host, in the realm where the LWP lives; it then looks for itself. Does nothing
+ * if it is not asleep: it looks before it sleeps.
+ */
+function interrupt(ci: Cpu, l: Lwp): void {
+  const { k } = ci;
+  if (k.g.dead !== 0 || k.g.halted !== 0) return;
+  asCpu(ci, () => {
+    lwpLock(l);
+    if (l.stat === LSSLEEP && (l.flag & LW_SINTR) !== 0) lwpUnsleep(l, true);
+    else lwpUnlock(l);
+  });
+  endIdleWait(ci);
+}
