@@ -159,8 +159,9 @@ export const breakages = [
     point: "idle.sleeping",
     name: "a CPU counts the wake-ups only when it falls asleep",
     file: "cpu/loop.js",
-    find: "const how = Atomics.wait(w, ci.at + WAKE, seen, IDLE_WAIT_MS);",
-    replace: "const how = Atomics.wait(w, ci.at + WAKE, Atomics.load(w, ci.at + WAKE), IDLE_WAIT_MS);",
+    find: "const how = Atomics.wait(w, ci.at + WAKE, seen, Math.min(tick, IDLE_WAIT_MS));",
+    replace:
+      "const how = Atomics.wait(w, ci.at + WAKE, Atomics.load(w, ci.at + WAKE), Math.min(tick, IDLE_WAIT_MS));",
     test: cpus,
   },
   {

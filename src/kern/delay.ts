@@ -95,5 +95,5 @@ export const AT_CPU_RELAX = 23;
 
 /** Stands at a window, if this CPU is armed for it. */
 export function delayPoint(k: Kernel, point: number): void {
-  if (k.delays && k.g.lockstep !== 0) k.port.held(cur.cpu, point);
+  if (k.delays === true && k.g.lockstep !== 0) k.port.held(cur.cpu, point);
 }

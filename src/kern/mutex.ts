@@ -74,7 +74,7 @@ function isMutex(k: Kernel, m: number): boolean {
 }
 
 function swapOwner(k: Kernel, m: number, from: number, to: number): boolean {
-  if (k.mp) return Atomics.compareExchange(k.w, m + MTX_OWNER, from, to) === from;
+  if (k.mp === true) return Atomics.compareExchange(k.w, m + MTX_OWNER, from, to) === from;
   if (k.w[m + MTX_OWNER] !== from) return false;
   k.w[m + MTX_OWNER] = to;
   return true;
@@ -115,7 +115,7 @@ function tryAcquire(k: Kernel, m: number, l: Lwp): boolean {
 }
 
 function loadOwner(k: Kernel, m: number): number {
-  return k.mp ? Atomics.load(k.w, m + MTX_OWNER) : k.w[m + MTX_OWNER];
+  return k.mp === true ? Atomics.load(k.w, m + MTX_OWNER) : k.w[m + MTX_OWNER];
 }
 
 function ownerRunsElsewhere(k: Kernel, m: number): boolean {

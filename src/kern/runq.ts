@@ -94,6 +94,41 @@ export function schedDequeue(l: Lwp): void {
   }
 }
 
+/**
+ * What a yield among equals does, in one step: `l`, which runs here and is LSRUN now, goes to the end of the highest queue,
+ * and the first of that queue is taken off it. Null, and nothing done, if another queue is the highest.
+ */
+export function schedRotate(ci: Cpu, l: Lwp): Lwp | null {
+  const { k, w, at } = l;
+  const c = ci.at;
+  const pri = w[c + MAXPRIORITY];
+  const q = c + QUEUES + pri * 2;
+  const first = w[q];
+  if (first === 0 || lwpEprio(l) !== pri) return null;
+  kassert(k, w[c + MUTEX] === ci.index, "schedRotate: the run queue is not locked");
+  const next = k.lwpAt(first) as Lwp;
+  const ticks = w[k.ticksAt];
+  w[at + RTICKSUM] += ticks - w[at + RTICKS];
+  w[next.at + RTICKS] = ticks;
+  const last = w[q + 1];
+  if (last === first) {
+    w[q] = l.index;
+    w[at + PREV] = 0;
+  } else {
+    const second = w[next.at + NEXT];
+    w[q] = second;
+    w[k.lwpBase + second * LWP_WORDS + PREV] = 0;
+    w[k.lwpBase + last * LWP_WORDS + NEXT] = l.index;
+    w[at + PREV] = last;
+    w[next.at + NEXT] = 0;
+  }
+  w[at + NEXT] = 0;
+  w[q + 1] = l.index;
+  const movable = isMovable(l);
+  if (movable !== isMovable(next)) w[c + MCOUNT] += movable ? 1 : -1;
+  return next;
+}
+
 /** Highest non-empty queue, 0 if all are empty. */
 function topPriority(ci: Cpu): number {
   const w = ci.w;
@@ -133,7 +168,7 @@ export function curcpuRunnable(ci: Cpu): boolean {
 /** Whether a thief may look at it: neither bound nor tied to the realm of its context. */
 export function isMovable(l: Lwp): boolean {
   const { w, at } = l;
-  return (w[at + PFLAG] & LP_BOUND) === 0 && (w[at + REALM] === 0 || !l.k.mp);
+  return (w[at + PFLAG] & LP_BOUND) === 0 && (w[at + REALM] === 0 || l.k.mp === false);
 }
 
 /** Makes a locked LWP runnable on its CPU, whose run queue is locked too. */

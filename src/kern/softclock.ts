@@ -96,7 +96,7 @@ export function softclock(ci: Cpu): void {
     spinExit(k, ci.calloutLock);
     delayPoint(k, AT_CALLOUT_FIRED);
     handler(k, arg);
-    if (k.mp) Atomics.store(w, ci.at + RUNNING, 0);
+    if (k.mp === true) Atomics.store(w, ci.at + RUNNING, 0);
     else ci.calloutRunning = 0;
     // Not under the callout lock: that is taken with sleep queues locked.
     spinEnter(k, ci.haltLock);

@@ -9,6 +9,8 @@
  * word to change; each round the port looks whether the owner's CPU has failed, or the machine is dead, and
  * gives up after `spinoutTicks`. On a machine whose CPUs do not run in parallel a lock is a plain word, and
  * contention is a kernel assertion: nobody else can make progress (R12).
+ *
+ * `k.mp === true`, here and on other hot paths: a bare test of a field asks V8 for everything that is falsy.
  */
 import { cur } from "../sys/current.js";
 import type { Kernel } from "../sys/kernel.js";
@@ -17,7 +19,7 @@ import { panic } from "./panic.js";
 /** Takes the lock at address `a`. */
 export function spinEnter(k: Kernel, a: number): void {
   const me = cur.cpu.index;
-  if (k.mp) {
+  if (k.mp === true) {
     if (Atomics.compareExchange(k.w, a, 0, me) !== 0) contend(k, a, me);
   } else {
     if (k.w[a] !== 0) contend(k, a, me);
@@ -29,7 +31,7 @@ export function spinEnter(k: Kernel, a: number): void {
 export function spinExit(k: Kernel, a: number): void {
   const w = k.w;
   if (w[a] !== cur.cpu.index) panic(k, `exiting unheld spin mutex ${a}`);
-  if (k.mp) {
+  if (k.mp === true) {
     Atomics.store(w, a, 0);
     if (w[a + 1] !== 0) Atomics.notify(w, a, 1);
   } else {
@@ -39,7 +41,7 @@ export function spinExit(k: Kernel, a: number): void {
 
 /** Takes it if it is free. */
 export function spinTryenter(k: Kernel, a: number): boolean {
-  if (k.mp) return Atomics.compareExchange(k.w, a, 0, cur.cpu.index) === 0;
+  if (k.mp === true) return Atomics.compareExchange(k.w, a, 0, cur.cpu.index) === 0;
   if (k.w[a] !== 0) return false;
   k.w[a] = cur.cpu.index;
   return true;
@@ -73,7 +75,7 @@ export function spinEnterTwo(k: Kernel, a: number, b: number): void {
 
 /** Sets bits of a word that several CPUs write. */
 export function atomicOr(k: Kernel, a: number, bits: number): number {
-  if (k.mp) return Atomics.or(k.w, a, bits);
+  if (k.mp === true) return Atomics.or(k.w, a, bits);
   const old = k.w[a];
   k.w[a] = old | bits;
   return old;
@@ -81,7 +83,7 @@ export function atomicOr(k: Kernel, a: number, bits: number): number {
 
 /** Clears all bits but these. */
 export function atomicAnd(k: Kernel, a: number, bits: number): number {
-  if (k.mp) return Atomics.and(k.w, a, bits);
+  if (k.mp === true) return Atomics.and(k.w, a, bits);
   const old = k.w[a];
   k.w[a] = old & bits;
   return old;
@@ -89,7 +91,7 @@ export function atomicAnd(k: Kernel, a: number, bits: number): number {
 
 /** Adds to a word that several CPUs write, and returns what it was. */
 export function atomicAdd(k: Kernel, a: number, n: number): number {
-  if (k.mp) return Atomics.add(k.w, a, n);
+  if (k.mp === true) return Atomics.add(k.w, a, n);
   const old = k.w[a];
   k.w[a] = old + n;
   return old;

@@ -26,8 +26,8 @@ import { kassert } from "./panic.js";
 import { schedSteal } from "./placement.js";
 import { lwpEprio } from "./priority.js";
 import { fire, PROBE_SWITCH, probing } from "./probe.js";
-import { runqFirst, schedDequeue, schedEnqueue } from "./runq.js";
-import { spinEnter, spinExit } from "./spin.js";
+import { runqFirst, schedDequeue, schedEnqueue, schedRotate } from "./runq.js";
+import { atomicAnd, spinEnter, spinExit } from "./spin.js";
 import { setIdleOnproc, setStat } from "./state.js";
 
 // The words of a switch, by address: see runq.ts.
@@ -60,6 +60,7 @@ const {
   stime: STIME,
   rtime: RTIME,
   ncsw: NCSW,
+  realm: REALM,
 } = LwpRecord.offset;
 
 /** The LWP this CPU should run next, still queued; null = the idle thread (SCH-23). The queue is locked. */
@@ -74,30 +75,29 @@ export function schedNextlwp(ci: Cpu): Lwp | null {
 
 /** Picks the next LWP and makes it LSONPROC (SCH-30). */
 function nextlwp(ci: Cpu): Lwp {
-  let l = schedNextlwp(ci);
-  const { w } = ci;
-  const c = ci.at;
-  if (l !== null) {
-    schedDequeue(l);
-    setStat(l, LSONPROC);
-    w[l.at + MUTEX] = c + LWPLOCK;
-  } else {
-    l = ci.idlelwp;
-    setIdleOnproc(l);
+  const l = schedNextlwp(ci);
+  if (l === null) {
+    setIdleOnproc(ci.idlelwp);
+    return chosen(ci, ci.idlelwp);
   }
+  schedDequeue(l);
+  return makeOnproc(ci, l);
+}
+
+/** An LWP that was LSRUN here, and is off the queue, runs next. */
+function makeOnproc(ci: Cpu, l: Lwp): Lwp {
+  setStat(l, LSONPROC);
+  ci.w[l.at + MUTEX] = ci.at + LWPLOCK;
+  return chosen(ci, l);
+}
+
+function chosen(ci: Cpu, l: Lwp): Lwp {
+  const { w, at: c } = ci;
   w[l.at + PFLAG] |= LP_RUNNING;
-  clearResched(ci);
+  if ((w[c + ATTENTION] & RESCHED_ANY) !== 0) atomicAnd(ci.k, c + ATTENTION, ~RESCHED_ANY);
   w[c + FLAGS] &= ~(SPCF_SEENRR | SPCF_SHOULDYIELD);
   w[c + CURPRIORITY] = lwpEprio(l);
   return l;
-}
-
-function clearResched(ci: Cpu): void {
-  const { k, w } = ci;
-  const at = ci.at + ATTENTION;
-  if ((w[at] & RESCHED_ANY) === 0) return;
-  if (k.mp) Atomics.and(w, at, ~RESCHED_ANY);
-  else w[at] &= ~RESCHED_ANY;
 }
 
 /** Switches away from `l`, the caller's own, which is locked. True: leave the context now. */
@@ -113,17 +113,19 @@ export function miSwitch(l: Lwp): boolean {
 
   const runq = c + RUNQ;
   spinEnter(k, runq);
+  let first: Lwp | null = null;
   if (w[at + STAT] === LSONPROC) {
     if (idle) {
       setStat(l, LSIDL);
     } else {
       setStat(l, LSRUN);
       w[at + MUTEX] = runq;
-      schedEnqueue(l, true);
+      if ((w[at + TARGETCPU] | w[c + MIGRATING]) === 0) first = schedRotate(ci, l);
+      if (first === null) schedEnqueue(l, true);
       if (w[at + TARGETCPU] !== 0) ci.migrating = l;
     }
   }
-  const next = nextlwp(ci);
+  const next = first === null ? nextlwp(ci) : makeOnproc(ci, first);
   k.d[(next.at + STIME) >> 1] = now;
   w[c + ONPROC] = next.index;
   w[at + DOPREEMPT] = 0;
@@ -186,15 +188,16 @@ export function lwpExitSwitchaway(l: Lwp): void {
   const flags = l.pflag & ~LP_RUNNING;
   ci.curlwp = next;
   cur.next = next;
-  if (k.mp) Atomics.store(l.w, l.at + PFLAG, flags);
+  if (k.mp === true) Atomics.store(l.w, l.at + PFLAG, flags);
   else l.pflag = flags;
   delayPoint(k, AT_EXIT_AWAY);
 }
 
-/** The context of `l` is saved: others may take it over (release). */
+/** The context of `l` is saved: others may take it over (release). One that lives in a realm is taken over by nobody else. */
 export function contextSaved(l: Lwp): void {
-  if (l.k.mp) Atomics.store(l.w, l.at + CTXSWTCH, 0);
-  else l.ctxswtch = 0;
+  const { w, at } = l;
+  if (l.k.mp === true && w[at + REALM] === 0) Atomics.store(w, at + CTXSWTCH, 0);
+  else w[at + CTXSWTCH] = 0;
 }
 
 /** Gives the CPU to an LWP of the same or a higher priority, if one waits (SCH-31, SYS-33). True: leave the context. */

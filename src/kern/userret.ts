@@ -5,7 +5,7 @@
  * calls again when it is resumed, at RET_EXIT it leaves for good and the dispatcher runs the exit.
  */
 import { type Cpu, CpuRecord } from "../sys/cpu.js";
-import type { Lwp } from "../sys/lwp.js";
+import { type Lwp, LwpRecord } from "../sys/lwp.js";
 import {
   ATTN_HALT,
   ATTN_SLICE,
@@ -38,28 +38,29 @@ export const RET_EXIT = 2;
 /** A CPU that is its own clock reads it at every 64th user return. */
 const SELF_CLOCK_MASK = 63;
 
-const ATTENTION = CpuRecord.offset.attention;
+const { attention: ATTENTION, curpriority: CURPRIORITY } = CpuRecord.offset;
+const { flag: FLAG, kpriority: KPRIORITY, priority: PRIORITY } = LwpRecord.offset;
 
 /** The whole of a return to user mode. */
 export function userret(l: Lwp): number {
-  const { k } = l;
+  const { k, w, at } = l;
+  const ci = cur.cpu;
   if (cur.kicks !== 0) flushKicks(k);
-  if (k.selfClocked && (++k.polls & SELF_CLOCK_MASK) === 0) k.port.selfClock(l.cpu);
+  if (k.selfClocked === true && (++k.polls & SELF_CLOCK_MASK) === 0) k.port.selfClock(ci);
   for (;;) {
-    if ((l.flag & LW_USERRET) !== 0) {
+    if ((w[at + FLAG] & LW_USERRET) !== 0) {
       const r = lwpUserret(l);
       if (r !== RET_USER) return r;
     }
-    const ci = l.cpu;
-    const attention = ci.w[ci.at + ATTENTION];
+    const attention = w[ci.at + ATTENTION];
     if (attention !== 0) {
       const r = poll(l, ci, attention);
       if (r === RET_SWITCH) return r;
       if (r === AGAIN) continue;
     }
-    l.kpriority = 0;
-    ci.curpriority = l.priority;
-    if (k.stepwise) return step(l);
+    w[at + KPRIORITY] = 0;
+    w[ci.at + CURPRIORITY] = w[at + PRIORITY];
+    if (k.stepwise === true) return step(l);
     return RET_USER;
   }
 }
