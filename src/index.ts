@@ -4,10 +4,12 @@
  * Programs import `Thread` and `until`; who embeds a machine imports `run` or `boot`.
  */
 export { LwpError } from "./sys/errno.js";
-export { boot, type BootOptions, type CpuStats, Machine } from "./machine/machine.js";
+export { boot, type BootOptions, Machine } from "./machine/machine.js";
 export { WorkersError } from "./machine/means.js";
 export { type Exit, ExitError, MachineError, type Process } from "./machine/process.js";
 export { run } from "./machine/run.js";
+export { runSimulated, SimulatedMachine, type Simulation } from "./machine/simulated.js";
+export type { CpuStats } from "./machine/stats.js";
 export type { Operation } from "./syscall/operation.js";
 export { Cancelled } from "./thread/cancel.js";
 export { Thread, ThreadError } from "./thread/thread.js";

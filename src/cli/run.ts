@@ -6,9 +6,10 @@
  */
 import { LinkError } from "../machine/factory.js";
 import { linkProgram } from "../machine/link.js";
-import { boot, type CpuStats, type Machine } from "../machine/machine.js";
+import { boot, type Machine } from "../machine/machine.js";
 import { writeNow } from "../machine/output.js";
 import { type Exit, MachineError } from "../machine/process.js";
+import type { CpuStats } from "../machine/stats.js";
 
 export const STATUS_NOT_STARTED = 2;
 export const STATUS_MACHINE_STOPPED = 70;

@@ -3,7 +3,7 @@ import { parentPort, receiveMessageOnPort, workerData } from "node:worker_thread
 import { AttachedCpu } from "./attached.js";
 import type { CpuBoot, Letter } from "./letters.js";
 import { writeNow } from "./output.js";
-import { Realm } from "./realm.js";
+import { hostKernel, Realm } from "./realm.js";
 
 const boot = workerData as CpuBoot;
 
@@ -24,9 +24,8 @@ function writeDirectly(stream: NodeJS.WriteStream, fd: number): void {
 writeDirectly(process.stdout, 1);
 writeDirectly(process.stderr, 2);
 
-const realm = new Realm(boot.limits, { mp: true, delays: boot.delays }, boot.buffer, (news) =>
-  boot.port.postMessage(news),
-);
+const k = hostKernel(boot.limits, { mp: true, delays: boot.delays }, boot.buffer);
+const realm = new Realm(k, (news) => boot.port.postMessage(news));
 const cpu = new AttachedCpu(realm.k.cpus.view(boot.index));
 // Letters are read when the CPU looks for them, never by an event: it may be blocked in between.
 const nextLetter = (): Letter | null => {

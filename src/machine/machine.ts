@@ -5,24 +5,26 @@
  * workers: the CPU is its own clock.
  */
 import { availableParallelism } from "node:os";
-import { basename } from "node:path";
 import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
 import { cur } from "../sys/current.js";
 import { EAGAIN, KernelAssertion, LwpError } from "../sys/errno.js";
 import { DEFAULT_LIMITS, type Kernel, type Limits } from "../sys/kernel.js";
 import { ATTN_HALT } from "../sys/param.js";
-import type { Body, Token } from "../context/generator.js";
+import type { Body } from "../context/generator.js";
 import { asCpu, retireBooter } from "../cpu/dispatcher.js";
 import { Lockstep } from "../cpu/lockstep.js";
 import { endIdleWait } from "../cpu/loop.js";
 import { kernelBoot } from "../kern/init.js";
 import { panic } from "../kern/panic.js";
 import { AttachedCpu, attend, ringCpu } from "./attached.js";
+import { type Main, runClosure } from "./closure.js";
 import { LinkError, type LinkedProgram } from "./factory.js";
 import type { ClockBoot, ClockNews, Letter, News } from "./letters.js";
 import { hasSharedMemory, refusal, warnOneCpu, whyOneCpu, WorkersError } from "./means.js";
-import { type Exit, ExitError, exitOf, MachineError, type Process } from "./process.js";
-import { Realm } from "./realm.js";
+import { type Exit, exitOf, MachineError, type Process } from "./process.js";
+import { hostKernel, mainOf, Realm } from "./realm.js";
+import { SimulatedMachine, type Simulation } from "./simulated.js";
+import { type CpuStats, cpuStats } from "./stats.js";
 
 export interface BootOptions {
   /** CPUs, 1..32; as many as the machine has cores unless said. */
@@ -35,16 +37,6 @@ export interface BootOptions {
   readonly dedicated?: boolean;
   /** The caller is no CPU: all of them are workers. */
   readonly client?: boolean;
-}
-
-/** One line of `stats`. */
-export interface CpuStats {
-  readonly index: number;
-  /** LWPs that first ran here. */
-  readonly lwps: number;
-  readonly switches: number;
-  /** Seconds not idle. */
-  readonly busy: number;
 }
 
 interface Waiter<T> {
@@ -65,7 +57,16 @@ type Living = Waiter<Exit>;
  *
  * Rejects with RangeError if `cpus` is none of 1..32; with WorkersError if a client's workers cannot be made.
  */
-export async function boot(options: BootOptions = {}): Promise<Machine> {
+export async function boot(options?: BootOptions): Promise<Machine>;
+/** A simulated machine: see machine/simulated.ts. Rejects with RangeError if `cpus` is none of 1..32. */
+export async function boot(options: { readonly simulated: Simulation }): Promise<SimulatedMachine>;
+export async function boot(
+  options: BootOptions & { readonly simulated?: Simulation } = {},
+): Promise<Machine | SimulatedMachine> {
+  return options.simulated === undefined ? bootReal(options) : new SimulatedMachine(options.simulated);
+}
+
+async function bootReal(options: BootOptions): Promise<Machine> {
   const cpus = checkCpus(options.cpus ?? availableParallelism());
   const client = options.client ?? false;
   const why = whyOneCpu();
@@ -122,12 +123,8 @@ export class Machine {
     this.cpus = checkCpus(options.cpus ?? cores);
     const limits: Limits = { ...DEFAULT_LIMITS, ...options.limits, cpus: this.cpus };
     const mp = this.cpus > 1 || this.#client;
-    this.#realm = new Realm(
-      limits,
-      { mp, selfClocked: !mp, shared: hasSharedMemory(), delays: this.#client },
-      undefined,
-      (news) => this.#hear(news),
-    );
+    const k = hostKernel(limits, { mp, selfClocked: !mp, shared: hasSharedMemory(), delays: this.#client });
+    this.#realm = new Realm(k, (news) => this.#hear(news));
     this.#bootKernel();
     const idleSpins = this.cpus <= cores ? 2000 : 0;
     const dedicated = options.dedicated ?? false;
@@ -290,12 +287,10 @@ export class Machine {
       throw error;
     });
     this.#check();
-    const entry = linked.entries.findIndex((e) => e.id === linked.main);
-    const comm = basename(linked.file);
     const id = this.#next++;
     const pid = await new Promise<number>((resolve, reject) => {
       this.#spawning.set(id, { resolve, reject });
-      this.#post(0, { kind: "exec", id, program, entry, args: [...args], comm });
+      this.#post(0, { kind: "exec", id, program, ...mainOf(linked), args: [...args] });
     });
     if (pid < 0) {
       this.#unload(program);
@@ -324,18 +319,8 @@ export class Machine {
    * Rejects with what it throws, or what another thread of it leaves uncaught; with ExitError if its process ends before
    * that; with MachineError if the machine stops.
    */
-  async run<T>(main: () => Iterator<Token, T, undefined>, comm = "main"): Promise<T> {
-    let ended: { readonly value: T } | { readonly error: unknown } | null = null;
-    const { pid, exited } = this.spawn(function* () {
-      ended = { value: yield* { [Symbol.iterator]: main } };
-    }, comm);
-    this.#realm.catchFatal(pid, (error) => (ended ??= { error }));
-    try {
-      const exit = await exited;
-      return outcome(ended, exit);
-    } finally {
-      this.#realm.catchFatal(pid, null);
-    }
+  async run<T>(main: Main<T>, comm = "main"): Promise<T> {
+    return runClosure(this.#realm, (body) => this.spawn(body, comm), main);
   }
 
   #kill(pid: number): void {
@@ -359,12 +344,7 @@ export class Machine {
 
   /** What each CPU has done. */
   stats(): CpuStats[] {
-    const list: CpuStats[] = [];
-    for (let i = 1; i <= this.cpus; i++) {
-      const ci = this.kernel.cpus.view(i);
-      list.push({ index: i - 1, lwps: ci.nlwps, switches: ci.nswitch, busy: ci.busy });
-    }
-    return list;
+    return cpuStats(this.kernel);
   }
 
   /** Wake-ups that only a time-out found, over all CPUs: 0 on a sound machine. */
@@ -416,12 +396,6 @@ export class Machine {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.shutdown();
   }
-}
-
-function outcome<T>(ended: { readonly value: T } | { readonly error: unknown } | null, exit: Exit): T {
-  if (ended === null) throw new ExitError(exit);
-  if ("error" in ended) throw ended.error;
-  return ended.value;
 }
 
 function startWorker(data: ClockBoot, ports: MessagePort[]): Worker {

@@ -3,6 +3,7 @@
  *
  * The same for the booting realm and for workers; only who carries letters and news differs.
  */
+import { basename } from "node:path";
 import { inspect } from "node:util";
 import { deserialize, serialize } from "node:v8";
 import { cur } from "../sys/current.js";
@@ -39,6 +40,7 @@ import {
   type Instance,
   instantiate,
   isMachineModule,
+  type LinkedProgram,
   mapStack,
 } from "./factory.js";
 import type { Letter, News } from "./letters.js";
@@ -70,17 +72,12 @@ export class Realm {
   readonly #catchers = new Map<number, (error: unknown) => void>();
   ci: Cpu | null = null;
 
-  constructor(
-    limits: Limits,
-    options: KernelOptions,
-    buffer: SharedArrayBuffer | undefined,
-    tell: (news: News) => void,
-  ) {
+  /** `host` stands in for the host where its promises cannot be awaited: on a simulated machine. */
+  constructor(k: Kernel, tell: (news: News) => void, host?: (promise: PromiseLike<unknown>) => unknown) {
     this.#tell = tell;
-    this.k = new Kernel(limits, options, buffer);
-    this.k.port = new HostPort(this.k, (message) => writeDump(this.k, message));
+    this.k = k;
     kernelAttach(this.k);
-    setThreadHost(this.k, this.#threadHost());
+    setThreadHost(this.k, this.#threadHost(host));
     attachContexts(this.k, {
       steps: this.#steps,
       ending: threadEnding,
@@ -88,7 +85,7 @@ export class Realm {
     });
   }
 
-  #threadHost(): ThreadHost {
+  #threadHost(awaitHost?: (promise: PromiseLike<unknown>) => unknown): ThreadHost {
     const program = (id: number): Program => {
       const found = this.#programs.get(id);
       if (found === undefined) throw new Error(`program ${id} is not loaded here`);
@@ -104,6 +101,7 @@ export class Realm {
         else catcher(error);
       },
       locals: new Map(),
+      awaitHost,
     };
   }
 
@@ -163,12 +161,11 @@ export class Realm {
     if (letter.kind === "load") {
       void this.#loadAside(letter);
     } else if (letter.kind === "unload") {
-      this.#programs.delete(letter.program);
-      dropLocals(this.k);
+      this.unload(letter.program);
     } else if (letter.kind === "kill") {
       asCpu(this.ci as Cpu, () => procKill(this.k, letter.pid, SIGKILL));
     } else {
-      this.#tell({ kind: "spawned", id: letter.id, pid: this.#spawn(letter) });
+      this.#tell({ kind: "spawned", id: letter.id, pid: this.spawn(letter) });
     }
   }
 
@@ -176,12 +173,13 @@ export class Realm {
   async #loadAside(letter: Extract<Letter, { kind: "load" }>): Promise<void> {
     const ci = this.ci as Cpu;
     hostwaitAdd(ci, 1);
-    const error = await this.#load(letter);
+    const error = await this.load(letter);
     hostwaitAdd(ci, -1);
     this.#tell({ kind: "loaded", cpu: ci.index - 1, program: letter.program, error });
   }
 
-  async #load({ program, linked }: Extract<Letter, { kind: "load" }>): Promise<string | null> {
+  /** Loads a program here; null, or why that failed. */
+  async load({ program, linked }: Extract<Letter, { kind: "load" }>): Promise<string | null> {
     try {
       let factory = this.#factories.get(linked.code);
       if (factory === undefined) {
@@ -205,6 +203,12 @@ export class Realm {
     }
   }
 
+  /** Drops a program and what its threads have left here. */
+  unload(program: number): void {
+    this.#programs.delete(program);
+    dropLocals(this.k);
+  }
+
   /** The process of a closure, which only this realm can run; null when a table is full. Called as this CPU. */
   spawnClosure(main: () => Body, comm: string): Proc | null {
     const { k } = this;
@@ -221,7 +225,8 @@ export class Realm {
     return p;
   }
 
-  #spawn(letter: Extract<Letter, { kind: "exec" }>): number {
+  /** Starts a process of a loaded program: its pid, or an error number as a negative one. */
+  spawn(letter: Omit<Extract<Letter, { kind: "exec" }>, "id">): number {
     const { k } = this;
     return asCpu(this.ci as Cpu, () => {
       let t: ThreadRec | null;
@@ -241,6 +246,18 @@ export class Realm {
       return p.pid;
     });
   }
+}
+
+/** The kernel of a realm with real CPUs. */
+export function hostKernel(limits: Limits, options: KernelOptions, buffer?: SharedArrayBuffer): Kernel {
+  const k = new Kernel(limits, options, buffer);
+  k.port = new HostPort(k, (message) => writeDump(k, message));
+  return k;
+}
+
+/** Where a linked program starts, and the name of its processes. */
+export function mainOf(linked: LinkedProgram): { readonly entry: number; readonly comm: string } {
+  return { entry: linked.entries.findIndex((e) => e.id === linked.main), comm: basename(linked.file) };
 }
 
 /** By value, as the host clones. What cannot be is refused with the host's own error for that. */

@@ -19,6 +19,8 @@ export interface ThreadHost {
   fatal(pid: number, lid: number, error: unknown): void;
   /** Values of threads that stay in this realm, by thread index. */
   readonly locals: Map<number, unknown>;
+  /** Answers instead of the host what a thread of a simulated machine awaits: its value, or it throws. */
+  readonly awaitHost?: (promise: PromiseLike<unknown>) => unknown;
 }
 
 const hosts = new WeakMap<Kernel, ThreadHost>();

@@ -1,0 +1,38 @@
+/** Running a closure to its value: a process of this realm whose result does not have to be a status. */
+import type { Body, Token } from "../context/generator.js";
+import { ExitError, type Process } from "./process.js";
+import type { Realm } from "./realm.js";
+
+/** What `run` is given. */
+export type Main<T> = () => Iterator<Token, T, undefined>;
+
+/** What became of the closure: nothing yet, its value, or the exception that ended its process. */
+interface Outcome<T> {
+  readonly value?: T;
+  readonly error?: unknown;
+}
+
+/**
+ * Runs `main` as a process that `spawn` makes, and resolves with what it returns. Rejects with what it throws, or what
+ * another thread of it leaves uncaught; with ExitError if the process ends before that; as `p.exited` does.
+ */
+export async function runClosure<T>(
+  realm: Realm,
+  spawn: (main: () => Body) => Process,
+  main: Main<T>,
+): Promise<T> {
+  const outcomes: Outcome<T>[] = [];
+  const p = spawn(function* () {
+    outcomes.push({ value: yield* { [Symbol.iterator]: main } });
+  });
+  realm.catchFatal(p.pid, (error) => outcomes.push({ error }));
+  try {
+    const exit = await p.exited;
+    // The first counts: what comes after it is the end of the other threads.
+    if (outcomes.length === 0) throw new ExitError(exit);
+    if ("error" in outcomes[0]) throw outcomes[0].error;
+    return outcomes[0].value as T;
+  } finally {
+    realm.catchFatal(p.pid, null);
+  }
+}
