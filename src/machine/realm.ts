@@ -5,7 +5,6 @@
  */
 import { basename } from "node:path";
 import { inspect } from "node:util";
-import { deserialize, serialize } from "node:v8";
 import { cur } from "../sys/current.js";
 import { type Cpu, CpuRecord } from "../sys/cpu.js";
 import { EAGAIN, KernelAssertion, LwpError } from "../sys/errno.js";
@@ -25,7 +24,7 @@ import { kernelAttach } from "../kern/init.js";
 import { panic } from "../kern/panic.js";
 import { procReap, procSpawn } from "../kern/proc.js";
 import { procKill } from "../kern/prockill.js";
-import { setThreadHost, type ThreadHost, type ThreadMain } from "../thread/host.js";
+import { type RealmServices, setThreadHost, type ThreadMain } from "../thread/host.js";
 import {
   dropLocals,
   freeRecord,
@@ -77,7 +76,7 @@ export class Realm {
     this.#tell = tell;
     this.k = k;
     kernelAttach(this.k);
-    setThreadHost(this.k, this.#threadHost(host));
+    setThreadHost(this.k, this.#services(host));
     attachContexts(this.k, {
       steps: this.#steps,
       ending: threadEnding,
@@ -85,14 +84,13 @@ export class Realm {
     });
   }
 
-  #threadHost(awaitHost?: (promise: PromiseLike<unknown>) => unknown): ThreadHost {
+  #services(awaitHost?: (promise: PromiseLike<unknown>) => unknown): RealmServices {
     const program = (id: number): Program => {
       const found = this.#programs.get(id);
       if (found === undefined) throw new Error(`program ${id} is not loaded here`);
       return found;
     };
     return {
-      codec: { encode, decode: deserialize },
       entryOf: (id, f) => this.#programs.get(id)?.numbers.get(f) ?? -1,
       entryAt: (id, entry) => program(id).entries[entry],
       fatal: (pid, lid, error) => {
@@ -100,7 +98,6 @@ export class Realm {
         if (catcher === undefined) reportFatal(pid, lid, error);
         else catcher(error);
       },
-      locals: new Map(),
       awaitHost,
     };
   }
@@ -258,16 +255,6 @@ export function hostKernel(limits: Limits, options: KernelOptions, buffer?: Shar
 /** Where a linked program starts, and the name of its processes. */
 export function mainOf(linked: LinkedProgram): { readonly entry: number; readonly comm: string } {
   return { entry: linked.entries.findIndex((e) => e.id === linked.main), comm: basename(linked.file) };
-}
-
-/** By value, as the host clones. What cannot be is refused with the host's own error for that. */
-function encode(value: unknown): Uint8Array {
-  try {
-    return serialize(value);
-  } catch (error) {
-    if (!(error instanceof Error && error.message.endsWith("could not be cloned."))) throw error;
-    throw new DOMException(error.message, "DataCloneError");
-  }
 }
 
 /** Programs run as an ordinary user: the limits apply. */

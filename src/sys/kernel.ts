@@ -154,6 +154,8 @@ export class Kernel {
   readonly buffer: SharedArrayBuffer | ArrayBuffer;
   readonly w: Int32Array;
   readonly d: Float64Array;
+  /** The same memory by bytes. */
+  readonly b: Uint8Array;
   readonly limits: Limits;
   readonly mp: boolean;
   readonly stepwise: boolean;
@@ -256,6 +258,7 @@ export class Kernel {
     this.buffer = buffer ?? makeBuffer(bytes, this.shared);
     this.w = new Int32Array(this.buffer);
     this.d = new Float64Array(this.buffer);
+    this.b = new Uint8Array(this.buffer);
     this.g = new GlobalsRecord.View(this, globals, 1);
     this.probesAt = globals + GlobalsRecord.offset.probes;
     this.timeAt = (globals + GlobalsRecord.offset.time) >> 1;

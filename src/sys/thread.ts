@@ -3,7 +3,7 @@
  *
  * Lock: t = its own lock, ~ = stable once spawned.
  */
-import { defineRecord, type Face, f64, i32, spinlock, View } from "./record.js";
+import { area, defineRecord, type Face, f64, i32, spinlock, View } from "./record.js";
 
 export const threadFields = {
   lock: spinlock(),
@@ -18,16 +18,18 @@ export const threadFields = {
   cancel: i32("t"),
   /** Lid of the thread that joins it; 0 = nobody yet. */
   joiner: i32("t"),
-  /** Arguments: how they travel, and the arena block or host key they stand in. */
-  argKind: i32("~"),
-  argAt: i32("~"),
-  /** Result, or the error it failed with. */
-  resultKind: i32("t"),
-  resultAt: i32("t"),
-  resultNumber: f64("t"),
-  /** Realm in which host-side values of it live. */
+  /** Its arguments until it starts, then its result or the error it failed with: VALUE_*, and how long or where. */
+  valueKind: i32("t"),
+  valueAt: i32("t"),
+  /** The value, where it is a number; with `room` the bytes of a short one. */
+  number: f64("t"),
+  room: area("t", 6),
+  /** Realm in which it stays, with its values; 0 = it may run anywhere, and they travel. */
   realm: i32("~"),
 } as const;
+
+/** Bytes of a value that fit into the record. */
+export const THREAD_ROOM = 32;
 
 export const THREAD_RUNNING = 0;
 export const THREAD_RETURNED = 1;
@@ -36,6 +38,8 @@ export const THREAD_FAILED = 2;
 export const THREAD_DETACHED = 0x1;
 /** The first thread of a process: its return ends the process. */
 export const THREAD_MAIN = 0x2;
+/** A handle on it may be in other realms: its result must travel. */
+export const THREAD_ABROAD = 0x4;
 
 /** It is to be cancelled; never taken back (THR-14). */
 export const CANCEL_PENDING = 0x1;

@@ -15,6 +15,7 @@ import { CANCEL_DISABLED, CANCEL_PENDING, type ThreadRec, ThreadRecord } from ".
 import { spinEnter, spinExit } from "../kern/spin.js";
 import { wakeupLwp } from "../syscall/lwp.js";
 import { flushKicks } from "../kern/resched.js";
+import { registerError } from "./handles.js";
 
 /** Thrown in a cancelled thread at a blocking operation. Let it pass: it ends the thread. */
 export class Cancelled extends LwpError {
@@ -23,6 +24,7 @@ export class Cancelled extends LwpError {
     this.name = "Cancelled";
   }
 }
+registerError("Cancelled", Cancelled);
 
 const ARG = LwpRecord.offset.arg;
 const CANCEL = ThreadRecord.offset.cancel;

@@ -1,32 +1,38 @@
 /**
- * What the thread library needs of its realm: the program's entries, a codec, values that stay here.
+ * What the thread library needs of its realm: the program's entries, values that stay here.
  *
  * One per kernel and realm; the machine sets it up.
  */
 import type { Kernel } from "../sys/kernel.js";
-import type { Codec } from "./passing.js";
+import { Decoder } from "./decode.js";
+import { Encoder } from "./encode.js";
 
 /** A generator function that threads start with. */
 export type ThreadMain = (...args: never[]) => Iterator<unknown, unknown, undefined>;
 
-export interface ThreadHost {
-  readonly codec: Codec;
+/** What the machine provides. */
+export interface RealmServices {
   /** Number of a portable entry of a program, or -1 for a closure. */
   entryOf(program: number, f: ThreadMain): number;
   /** The entry with that number. */
   entryAt(program: number, entry: number): ThreadMain;
   /** An exception that ends a process. */
   fatal(pid: number, lid: number, error: unknown): void;
-  /** Values of threads that stay in this realm, by thread index. */
-  readonly locals: Map<number, unknown>;
   /** Answers instead of the host what a thread of a simulated machine awaits: its value, or it throws. */
   readonly awaitHost?: (promise: PromiseLike<unknown>) => unknown;
 }
 
+export interface ThreadHost extends RealmServices {
+  readonly encoder: Encoder;
+  readonly decoder: Decoder;
+  /** Values of threads that stay in this realm, by thread index. */
+  readonly locals: Map<number, unknown>;
+}
+
 const hosts = new WeakMap<Kernel, ThreadHost>();
 
-export function setThreadHost(k: Kernel, host: ThreadHost): void {
-  hosts.set(k, host);
+export function setThreadHost(k: Kernel, services: RealmServices): void {
+  hosts.set(k, { ...services, encoder: new Encoder(k), decoder: new Decoder(k), locals: new Map() });
 }
 
 export function threadHost(k: Kernel): ThreadHost {

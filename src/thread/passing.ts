@@ -1,17 +1,20 @@
 /**
- * How arguments and results travel between threads.
+ * How arguments and results travel between threads: by value, as bytes (encode.ts), in the thread's record.
  *
- * By value: nothing, numbers and booleans in the record itself; everything else as bytes in the arena, a pool of blocks of
- * 64 words linked into chains. What cannot travel throws, and says where it stands. A thread that stays in its realm gets
- * its arguments as they are.
+ * Up to 32 bytes stand in the record itself, more in the arena: a pool of blocks of 64 words linked into chains. A thread
+ * that stays in its realm gets its arguments as they are, and so is its result handed over, unless a handle on it has left.
  */
 import { BLOCK_WORDS, type Kernel } from "../sys/kernel.js";
 import { ENOMEM, LwpError } from "../sys/errno.js";
+import { THREAD_ABROAD, THREAD_FAILED, THREAD_ROOM, type ThreadRec, ThreadRecord } from "../sys/thread.js";
 import { rawGet, rawPut } from "../kern/pool.js";
+import { spinEnter, spinExit } from "../kern/spin.js";
 import { fail } from "../syscall/operation.js";
-import { Cancelled } from "./cancel.js";
+import type { Encoder } from "./encode.js";
+import { registerError } from "./handles.js";
+import { threadHost } from "./host.js";
 
-/** Kinds of values in a record. */
+/** Kinds of values in a record: undefined, or none. */
 export const VALUE_NONE = 0;
 export const VALUE_NUMBER = 1;
 export const VALUE_TRUE = 2;
@@ -23,118 +26,197 @@ export const VALUE_BYTES = 5;
 export const VALUE_LOCAL = 6;
 /** There was one, but the arena had no room for it. */
 export const VALUE_LOST = 7;
+/** Bytes in the record. */
+export const VALUE_SHORT = 8;
 
-/** Turns values into bytes and back; the host's. */
-export interface Codec {
-  /** Throws when a value cannot travel. */
-  encode(value: unknown): Uint8Array;
-  decode(bytes: Uint8Array): unknown;
+for (const Class of [EvalError, LwpError, RangeError, ReferenceError, SyntaxError, TypeError, URIError]) {
+  registerError(Class.name, Class);
+}
+registerError("AggregateError", AggregateError);
+registerError("DOMException", DOMException);
+
+/** Byte at which the room of a record begins, from its address. */
+const ROOM = ThreadRecord.offset.number;
+
+/** Puts the arguments of a portable thread into its record. Throws DataCloneError, or ENOMEM. */
+export function putArgs(k: Kernel, t: ThreadRec, args: readonly unknown[]): void {
+  if (args.length > 0) store(k, t, threadHost(k).encoder.encode(args, "args"), "Thread.spawn");
 }
 
-/** What a thread threw, in a form that keeps more of an error than a structured clone does: `code` above all. */
-type Thrown =
-  | { readonly value: unknown }
-  | {
-      readonly name: string;
-      readonly message: string;
-      readonly stack: string | undefined;
-      readonly own: Readonly<Record<string, unknown>>;
-      readonly cause: Thrown | null;
-    };
+const NO_ARGS: readonly unknown[] = [];
 
-const ERRORS: Readonly<Record<string, { readonly prototype: Error }>> = {
-  Cancelled,
-  EvalError,
-  LwpError,
-  RangeError,
-  ReferenceError,
-  SyntaxError,
-  TypeError,
-  URIError,
-};
+/** Takes them out. */
+export function takeArgs(k: Kernel, t: ThreadRec): readonly unknown[] {
+  return t.valueKind === VALUE_NONE ? NO_ARGS : (takeValue(k, t) as unknown[]);
+}
 
-/** What was thrown, as bytes. Never throws: what of it cannot travel goes as its text, or stays behind. */
-export function encodeThrown(codec: Codec, thrown: unknown): Uint8Array {
-  for (const form of [() => packThrown(thrown, true), () => packThrown(thrown, false)]) {
-    try {
-      return codec.encode(form());
-    } catch {
-      // The next form has less in it.
-    }
+/**
+ * Puts what a thread returned, or threw, into its record. What it returned may be refused (DataCloneError), or find no room
+ * (ENOMEM): its failure then. What it threw never is: of an error that cannot travel whole, texts stand for the parts.
+ */
+export function putResult(k: Kernel, t: ThreadRec, value: unknown, failed: boolean): void {
+  if (typeof value === "number") {
+    t.valueKind = VALUE_NUMBER;
+    t.number = value;
+  } else if (value === undefined) t.valueKind = VALUE_NONE;
+  else if (value === null) t.valueKind = VALUE_NULL;
+  else if (value === true) t.valueKind = VALUE_TRUE;
+  else if (value === false) t.valueKind = VALUE_FALSE;
+  else if (t.realm !== 0 && (t.flags & THREAD_ABROAD) === 0) {
+    t.valueKind = VALUE_LOCAL;
+    threadHost(k).locals.set(t.index, value);
+  } else if (failed) putThrown(k, t, value);
+  else store(k, t, threadHost(k).encoder.encode(value, "result"), "Thread");
+}
+
+/** An error that finds no room must not fail its thread once more. */
+function putThrown(k: Kernel, t: ThreadRec, thrown: unknown): void {
+  const { encoder } = threadHost(k);
+  let bytes: Encoder;
+  try {
+    bytes = encoder.encode(thrown, "error", true);
+  } catch {
+    bytes = encoder.encode(`a ${typeof thrown} that cannot be shown`, "error");
   }
-  return codec.encode({ value: `a ${typeof thrown} that cannot be shown` } satisfies Thrown);
+  try {
+    store(k, t, bytes, "Thread");
+  } catch (error) {
+    if (!(error instanceof LwpError)) throw error;
+    t.valueKind = VALUE_LOST;
+  }
 }
 
-function packThrown(thrown: unknown, whole: boolean): Thrown {
-  if (!(thrown instanceof Error)) return { value: whole ? thrown : String(thrown) };
-  const { name, message, stack, cause } = thrown;
-  const own = whole ? { ...thrown } : {};
-  return { name, message, stack, own, cause: cause === undefined ? null : packThrown(cause, whole) };
+/**
+ * A handle on a thread is to leave its realm: from now on its result travels. Called in the realm of the thread. Throws, and
+ * changes nothing, if there is a result already that cannot.
+ */
+export function letResultTravel(k: Kernel, t: ThreadRec): void {
+  if (t.realm === 0 || (t.flags & THREAD_ABROAD) !== 0) return;
+  setAbroad(k, t, THREAD_ABROAD);
+  if (t.valueKind !== VALUE_LOCAL) return;
+  const { locals } = threadHost(k);
+  try {
+    putResult(k, t, locals.get(t.index), t.state === THREAD_FAILED);
+  } catch (error) {
+    setAbroad(k, t, 0);
+    throw error;
+  }
+  locals.delete(t.index);
 }
 
-export function decodeThrown(codec: Codec, bytes: Uint8Array): unknown {
-  return unpackThrown(codec.decode(bytes) as Thrown);
+function setAbroad(k: Kernel, t: ThreadRec, flag: number): void {
+  spinEnter(k, t.lock);
+  t.flags = (t.flags & ~THREAD_ABROAD) | flag;
+  spinExit(k, t.lock);
 }
 
-function unpackThrown(thrown: Thrown): unknown {
-  if ("value" in thrown) return thrown.value;
-  const { name, message, stack, own, cause } = thrown;
-  const error = cause === null ? new Error(message) : new Error(message, { cause: unpackThrown(cause) });
-  const known = ERRORS[name];
-  if (known !== undefined) Object.setPrototypeOf(error, known.prototype);
-  const hidden = { configurable: true, writable: true };
-  if (error.name !== name) Object.defineProperty(error, "name", { value: name, ...hidden });
-  Object.defineProperty(error, "stack", { value: stack, ...hidden });
-  return Object.assign(error, own);
+/** Takes the value out of a record. */
+export function takeValue(k: Kernel, t: ThreadRec): unknown {
+  const kind = t.valueKind;
+  t.valueKind = VALUE_NONE;
+  switch (kind) {
+    case VALUE_NONE:
+      return undefined;
+    case VALUE_NUMBER:
+      return t.number;
+    case VALUE_TRUE:
+      return true;
+    case VALUE_FALSE:
+      return false;
+    case VALUE_NULL:
+      return null;
+    case VALUE_SHORT:
+      return threadHost(k).decoder.decode(k.b, (t.at + ROOM) * 4);
+    case VALUE_BYTES:
+      return takeBytes(k, t.valueAt);
+    case VALUE_LOCAL: {
+      const { locals } = threadHost(k);
+      const value = locals.get(t.index);
+      locals.delete(t.index);
+      return value;
+    }
+    default:
+      return new LwpError(ENOMEM, "Thread", { detail: "there was no room in the arena for its error" });
+  }
 }
 
-/** Bytes a block holds; its first two words are generation and link. */
+/** Gives back what a record holds, unseen. */
+export function dropValue(k: Kernel, t: ThreadRec): void {
+  if (t.valueKind === VALUE_BYTES) arenaFree(k, t.valueAt);
+  else if (t.valueKind === VALUE_LOCAL) threadHost(k).locals.delete(t.index);
+  t.valueKind = VALUE_NONE;
+}
+
+function store(k: Kernel, t: ThreadRec, { bytes, length }: Encoder, syscall: string): void {
+  if (length > THREAD_ROOM) {
+    t.valueAt = arenaPut(k, bytes, length, syscall);
+    t.valueKind = VALUE_BYTES;
+    return;
+  }
+  const start = (t.at + ROOM) * 4;
+  for (let i = 0; i < length; i++) k.b[start + i] = bytes[i];
+  t.valueKind = VALUE_SHORT;
+}
+
+// --- the arena ---------------------------------------------------------------------------------
+
+/** Bytes a block holds after three words: generation, link, length of the whole in the first one. */
 const PAYLOAD = (BLOCK_WORDS - 3) * 4;
 
 /** Puts bytes into the arena and returns the first block; throws ENOMEM when it is full. */
-export function arenaPut(k: Kernel, bytes: Uint8Array, syscall: string): number {
-  const memory = new Uint8Array(k.buffer);
+function arenaPut(k: Kernel, bytes: Uint8Array, length: number, syscall: string): number {
   let first = 0;
   let previous = 0;
-  let at = 0;
-  do {
+  for (let at = 0; at < length; at += PAYLOAD) {
     const index = rawGet(k, k.blockPool, k.blockBase, BLOCK_WORDS, k.limits.blocks);
     if (index === 0) {
       if (first !== 0) arenaFree(k, first);
-      fail(ENOMEM, syscall, undefined, "the arena for arguments and results is full");
+      fail(
+        ENOMEM,
+        syscall,
+        undefined,
+        `the arena of ${k.limits.blocks} blocks for arguments and results is full`,
+      );
     }
     const block = addressOf(k, index);
     if (previous === 0) {
       first = index;
-      k.w[block + 2] = bytes.length;
+      k.w[block + 2] = length;
     } else {
       k.w[addressOf(k, previous) + 1] = index;
     }
     k.w[block + 1] = 0;
-    memory.set(bytes.subarray(at, at + PAYLOAD), (block + 3) * 4);
-    at += PAYLOAD;
+    k.b.set(bytes.subarray(at, Math.min(length, at + PAYLOAD)), (block + 3) * 4);
     previous = index;
-  } while (at < bytes.length);
+  }
   return first;
 }
 
-/** Takes bytes out of the arena and gives the blocks back. */
-export function arenaTake(k: Kernel, first: number): Uint8Array {
-  const memory = new Uint8Array(k.buffer);
-  const bytes = new Uint8Array(k.w[addressOf(k, first) + 2]);
+/** The value in a chain of blocks, which is given back. */
+function takeBytes(k: Kernel, first: number): unknown {
+  const { decoder } = threadHost(k);
+  const block = addressOf(k, first);
+  const length = k.w[block + 2];
+  const value =
+    length <= PAYLOAD ? decoder.decode(k.b, (block + 3) * 4) : decoder.decode(gather(k, first, length), 0);
+  arenaFree(k, first);
+  return value;
+}
+
+function gather(k: Kernel, first: number, length: number): Uint8Array {
+  const bytes = new Uint8Array(length);
   let at = 0;
   for (let index = first; index !== 0; index = k.w[addressOf(k, index) + 1]) {
     const start = (addressOf(k, index) + 3) * 4;
-    const n = Math.min(PAYLOAD, bytes.length - at);
-    bytes.set(memory.subarray(start, start + n), at);
+    const n = Math.min(PAYLOAD, length - at);
+    bytes.set(k.b.subarray(start, start + n), at);
     at += n;
   }
-  arenaFree(k, first);
   return bytes;
 }
 
 /** Gives a chain of blocks back. */
-export function arenaFree(k: Kernel, first: number): void {
+function arenaFree(k: Kernel, first: number): void {
   for (let index = first; index !== 0; ) {
     const block = addressOf(k, index);
     const next = k.w[block + 1];

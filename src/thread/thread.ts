@@ -5,7 +5,7 @@
  * the joiner can take it; (2) under the record's lock the state changes, and who joins is read; (3) that one is unparked.
  * Join: (1) under the lock, done: take the result and free the record; (2) else leave one's lid and park until done.
  */
-import { EAGAIN, EDEADLK, EINVAL, ENOMEM, ESRCH, LwpError } from "../sys/errno.js";
+import { EAGAIN, EDEADLK, EINVAL, ESRCH } from "../sys/errno.js";
 import type { Kernel } from "../sys/kernel.js";
 import type { Lwp } from "../sys/lwp.js";
 import { CTX_CLOSURE, CTX_ENTRY, LWP_DETACHED } from "../sys/param.js";
@@ -27,21 +27,16 @@ import { spinEnter, spinExit } from "../kern/spin.js";
 import { RET_USER, userret } from "../kern/userret.js";
 import { caller, fail, type Operation, quick, returnToUser } from "../syscall/operation.js";
 import { cancelThread, testCancel } from "./cancel.js";
-import { type ThreadHost, type ThreadMain, threadHost } from "./host.js";
+import { registerError, registerHandle } from "./handles.js";
+import { type ThreadMain, threadHost } from "./host.js";
 import {
-  arenaFree,
-  arenaPut,
-  arenaTake,
-  decodeThrown,
-  encodeThrown,
-  VALUE_BYTES,
-  VALUE_FALSE,
+  dropValue,
+  letResultTravel,
+  putArgs,
+  putResult,
+  takeArgs,
+  takeValue,
   VALUE_LOCAL,
-  VALUE_LOST,
-  VALUE_NONE,
-  VALUE_NULL,
-  VALUE_NUMBER,
-  VALUE_TRUE,
 } from "./passing.js";
 import { sleep } from "./sleep.js";
 import type { WaitOptions } from "./wait.js";
@@ -59,18 +54,32 @@ export class ThreadError extends Error {
     this.lid = lid;
   }
 }
+registerError("ThreadError", ThreadError);
 
-/** A handle on a thread. */
+/** A handle on a thread: it travels, and any thread of the process may use it. */
 export class Thread<T = unknown> {
   readonly #rec: ThreadRec;
   readonly #gen: number;
   /** Id of its LWP. */
   readonly lid: number;
 
-  private constructor(rec: ThreadRec) {
+  private constructor(rec: ThreadRec, gen: number, lid: number) {
     this.#rec = rec;
-    this.#gen = rec.gen;
-    this.lid = rec.lid;
+    this.#gen = gen;
+    this.lid = lid;
+  }
+
+  static {
+    registerHandle<Thread>("Thread", {
+      is: (value): value is Thread => #rec in value,
+      write(k, thread) {
+        const t = thread.#rec;
+        if (t.k !== k) throw new Error("a Thread of another machine");
+        if (t.gen === thread.#gen) letResultTravel(k, t);
+        return [t.index, thread.#gen, thread.lid];
+      },
+      read: (k, [index, gen, lid]) => new Thread(k.threads.view(index), gen, lid),
+    });
   }
 
   /**
@@ -83,7 +92,10 @@ export class Thread<T = unknown> {
     f: F,
     ...args: Args<F>
   ): Operation<Thread<Result<F>>> {
-    return quick("Thread.spawn", (l) => new Thread<Result<F>>(spawn(l, f as unknown as ThreadMain, args)));
+    return quick("Thread.spawn", (l) => {
+      const t = spawn(l, f as unknown as ThreadMain, args);
+      return new Thread<Result<F>>(t, t.gen, t.lid);
+    });
   }
 
   /**
@@ -136,7 +148,7 @@ function spawn(l: Lwp, f: ThreadMain, args: readonly unknown[]): ThreadRec {
   if (t === null)
     fail(EAGAIN, "Thread.spawn", undefined, `the limit of ${k.limits.threads} threads is reached`);
   try {
-    if (entry >= 0) putArgs(k, host, t, args);
+    if (entry >= 0) putArgs(k, t, args);
     const start =
       entry >= 0
         ? { kind: CTX_ENTRY, entry, arg: t.index }
@@ -159,12 +171,6 @@ function spawn(l: Lwp, f: ThreadMain, args: readonly unknown[]): ThreadRec {
   }
 }
 
-function putArgs(k: Kernel, host: ThreadHost, t: ThreadRec, args: readonly unknown[]): void {
-  if (args.length === 0) return;
-  t.argAt = arenaPut(k, host.codec.encode(args), "Thread.spawn");
-  t.argKind = VALUE_BYTES;
-}
-
 /**
  * Sets up the record of a process's first thread: its arguments, and that its return ends the process. Null when the table
  * is full; throws ENOMEM when the arena is.
@@ -174,7 +180,7 @@ export function mainRecord(k: Kernel, args: readonly unknown[]): ThreadRec | nul
   if (t === null) return null;
   t.flags = THREAD_MAIN | THREAD_DETACHED;
   try {
-    putArgs(k, threadHost(k), t, args);
+    putArgs(k, t, args);
   } catch (error) {
     freeRecord(k, t);
     throw error;
@@ -185,14 +191,9 @@ export function mainRecord(k: Kernel, args: readonly unknown[]): ThreadRec | nul
 /** Starts a portable entry in this realm: the code of a CTX_ENTRY LWP. */
 export function startEntry(l: Lwp): Body {
   const { k } = l;
-  const host = threadHost(k);
   const t = k.threads.view(l.arg);
-  const f = host.entryAt(l.proc.program, l.entry);
-  let args: unknown[] = [];
-  if (t.argKind === VALUE_BYTES) {
-    t.argKind = VALUE_NONE;
-    args = host.codec.decode(arenaTake(k, t.argAt)) as unknown[];
-  }
+  const f = threadHost(k).entryAt(l.proc.program, l.entry);
+  const args = takeArgs(k, t);
   if ((t.flags & THREAD_MAIN) !== 0) {
     t.pid = l.proc.pid;
     l.proc.startTime = k.port.now();
@@ -235,7 +236,7 @@ function statusOf(value: unknown): number {
 
 function finish(l: Lwp, t: ThreadRec, state: number, value: unknown): void {
   const { k } = l;
-  if ((t.flags & THREAD_DETACHED) === 0) putResult(l, t, value, state === THREAD_FAILED);
+  if ((t.flags & THREAD_DETACHED) === 0) putResult(k, t, value, state === THREAD_FAILED);
   spinEnter(k, t.lock);
   t.state = state;
   const { joiner } = t;
@@ -245,66 +246,6 @@ function finish(l: Lwp, t: ThreadRec, state: number, value: unknown): void {
   else if (joiner !== 0) {
     unpark(l.proc, joiner, t.at);
     flushKicks(k);
-  }
-}
-
-function putResult(l: Lwp, t: ThreadRec, value: unknown, failed: boolean): void {
-  const { k } = l;
-  if (value === undefined) t.resultKind = VALUE_NONE;
-  else if (value === null) t.resultKind = VALUE_NULL;
-  else if (value === true) t.resultKind = VALUE_TRUE;
-  else if (value === false) t.resultKind = VALUE_FALSE;
-  else if (typeof value === "number") {
-    t.resultKind = VALUE_NUMBER;
-    t.resultNumber = value;
-  } else if (t.realm !== 0) {
-    // A thread that stays here is joined here, or its result is not needed elsewhere.
-    t.resultKind = VALUE_LOCAL;
-    threadHost(k).locals.set(t.index, value);
-  } else {
-    putBytes(k, t, value, failed);
-  }
-}
-
-/** What has no room fails the thread with ENOMEM (R9); an error that has none must not fail it once more. */
-function putBytes(k: Kernel, t: ThreadRec, value: unknown, failed: boolean): void {
-  const { codec } = threadHost(k);
-  const bytes = failed ? encodeThrown(codec, value) : codec.encode(value);
-  try {
-    t.resultAt = arenaPut(k, bytes, "Thread");
-    t.resultKind = VALUE_BYTES;
-  } catch (error) {
-    if (!failed || !(error instanceof LwpError)) throw error;
-    t.resultKind = VALUE_LOST;
-  }
-}
-
-function takeResult(k: Kernel, t: ThreadRec): unknown {
-  switch (t.resultKind) {
-    case VALUE_NONE:
-      return undefined;
-    case VALUE_NULL:
-      return null;
-    case VALUE_TRUE:
-      return true;
-    case VALUE_FALSE:
-      return false;
-    case VALUE_NUMBER:
-      return t.resultNumber;
-    case VALUE_LOCAL: {
-      const { locals } = threadHost(k);
-      const value = locals.get(t.index);
-      locals.delete(t.index);
-      return value;
-    }
-    case VALUE_LOST:
-      return new LwpError(ENOMEM, "Thread", { detail: "there was no room in the arena for its error" });
-    default: {
-      const bytes = arenaTake(k, t.resultAt);
-      t.resultKind = VALUE_NONE;
-      const { codec } = threadHost(k);
-      return t.state === THREAD_FAILED ? decodeThrown(codec, bytes) : codec.decode(bytes);
-    }
   }
 }
 
@@ -327,15 +268,13 @@ export function dropLocals(k: Kernel): void {
   const { locals } = threadHost(k);
   for (const index of locals.keys()) {
     const t = k.threads.view(index);
-    if ((t.gen & 1) === 0 || t.resultKind !== VALUE_LOCAL) locals.delete(index);
+    if ((t.gen & 1) === 0 || t.valueKind !== VALUE_LOCAL) locals.delete(index);
   }
 }
 
 /** Gives a record back, with what still hangs on it. */
 export function freeRecord(k: Kernel, t: ThreadRec): void {
-  if (t.argKind === VALUE_BYTES) arenaFree(k, t.argAt);
-  if (t.resultKind === VALUE_BYTES) arenaFree(k, t.resultAt);
-  if (t.resultKind === VALUE_LOCAL) threadHost(k).locals.delete(t.index);
+  dropValue(k, t);
   poolPut(k.threads, t);
 }
 
@@ -365,7 +304,7 @@ function* join<T>(t: ThreadRec, gen: number): Generator<Token, T, undefined> {
   const failed = t.state === THREAD_FAILED;
   const { lid } = t;
   spinExit(k, t.lock);
-  const value = takeResult(k, t);
+  const value = takeValue(k, t);
   freeRecord(k, t);
   const r = userret(l);
   if (r !== RET_USER) yield* returnToUser(l, r);

@@ -120,7 +120,7 @@ describe("errors of a thread", () => {
         [true, "undefined", null, null, false, null, null, false],
         [true, "Error", "outer", null, false, null, "inner", true],
         [true, "Error", "closure", null, false, null, null, true],
-        [true, "string", null, null, false, null, null, false],
+        [true, "Error", "cyclic", null, false, null, "cyclic", true],
       ]);
     });
   }

@@ -1,22 +1,22 @@
 /** The thread library on a simulated machine: its processes are closures, and every invariant is checked after each step. */
 import assert from "node:assert/strict";
-import { deserialize, serialize } from "node:v8";
 import * as K from "lwp/kernel";
 import { LwpError, type Operation } from "lwp/syscall";
 import { TestMachine, type TestMachineOptions } from "./sim.js";
 
-export class ThreadMachine extends TestMachine {
-  /** Values of threads that nobody has joined. */
-  readonly locals = new Map<number, unknown>();
+export interface ThreadMachineOptions extends TestMachineOptions {
+  /** Generator functions that count as portable entries. */
+  readonly entries?: readonly unknown[];
+}
 
-  constructor(options: TestMachineOptions = {}) {
+export class ThreadMachine extends TestMachine {
+  constructor(options: ThreadMachineOptions = {}) {
     super(options);
+    const entries = options.entries ?? [];
     K.setThreadHost(this.k, {
-      codec: { encode: serialize, decode: deserialize },
-      entryOf: () => -1,
-      entryAt: () => assert.fail("there are only closures"),
+      entryOf: (_program, f) => entries.indexOf(f),
+      entryAt: (_program, entry) => entries[entry] as K.ThreadMain,
       fatal: (_pid, _lid, error) => this.uncaught.push(error),
-      locals: this.locals,
     });
     K.attachContexts(this.k, {
       steps: options.steps,
