@@ -9,6 +9,7 @@ import { type Lwp, LwpRecord } from "../sys/lwp.js";
 import { LW_CANCELLED, LW_UNPARKED, SOBJ_PARK } from "../sys/param.js";
 import { packText } from "../sys/record.js";
 import type { Proc } from "../sys/proc.js";
+import { SLEEPQ_HEAD } from "../sys/shapes.js";
 import { AT_PARK_ENTER, AT_UNPARK_MISSED, delayPoint } from "./delay.js";
 import { lwpLock, lwpUnlock, lwpUnlockTo } from "./lwplock.js";
 import { lwpFind } from "./lwpref.js";
@@ -16,16 +17,14 @@ import {
   bucketQueue,
   sleepqBlock,
   sleepqEnqueue,
-  sleepqFirst,
-  sleepqNext,
   sleepqRemove,
   sleeptabBucket,
   sleepqUnblock,
 } from "./sleepq.js";
 import { spinEnter, spinExit } from "./spin.js";
 
-const LID = LwpRecord.offset.lid;
-const PROC = LwpRecord.offset.proc;
+const { lid: LID, proc: PROC, flag: FLAG, sleepqNext: NEXT } = LwpRecord.offset;
+const LWP_WORDS = LwpRecord.words;
 const PARKED = packText("parked");
 
 /** Longest look along a hinted queue; whoever stands further back is found by id, as under a wrong hint. */
@@ -48,7 +47,7 @@ export function parkBlock(l: Lwp, hint: number, ticks: number): number {
   delayPoint(k, AT_PARK_ENTER);
   spinEnter(k, bucket);
   lwpLock(l);
-  if ((l.flag & (LW_CANCELLED | LW_UNPARKED)) !== 0) {
+  if ((l.w[l.at + FLAG] & (LW_CANCELLED | LW_UNPARKED)) !== 0) {
     l.flag &= ~(LW_CANCELLED | LW_UNPARKED);
     lwpUnlock(l);
     spinExit(k, bucket);
@@ -72,14 +71,18 @@ export function unpark(p: Proc, lid: number, hint: number): number {
   const { k } = p;
   const bucket = sleeptabBucket(k.parktab, parkChannel(p, hint));
   spinEnter(k, bucket);
+  const { w, lwpBase } = k;
   let look = LOOK_MAX;
-  for (let t = sleepqFirst(k, bucketQueue(bucket)); t !== null && look-- > 0; t = sleepqNext(t)) {
+  // By address: the views of those who stand in front are not touched.
+  for (let i = w[bucketQueue(bucket) + SLEEPQ_HEAD]; i !== 0 && look-- > 0; ) {
+    const at = lwpBase + i * LWP_WORDS;
     // The channel is not compared: the bucket is where it stands.
-    if (t.w[t.at + LID] === lid && t.w[t.at + PROC] === p.index) {
-      sleepqRemove(t);
+    if (w[at + LID] === lid && w[at + PROC] === p.index) {
+      sleepqRemove(k.lwpAt(i));
       spinExit(k, bucket);
       return 0;
     }
+    i = w[at + NEXT];
   }
   spinExit(k, bucket);
   delayPoint(k, AT_UNPARK_MISSED);

@@ -4,7 +4,7 @@
  * Differs from the original: the victim of an idle CPU is the CPU with most movable LWPs at that moment. The
  * averages of SCH-50 are not kept, since they hide a lone queued LWP for ever.
  */
-import type { Cpu } from "../sys/cpu.js";
+import { type Cpu, CpuRecord } from "../sys/cpu.js";
 import { cur } from "../sys/current.js";
 import type { Kernel } from "../sys/kernel.js";
 import { type Lwp, LwpRecord } from "../sys/lwp.js";
@@ -16,7 +16,8 @@ import { fire, PROBE_MIGRATE, PROBE_STEAL } from "./probe.js";
 import { isMovable, runqFirst, runqNext, schedDequeue, schedEnqueue } from "./runq.js";
 import { spinEnter, spinEnterTwo, spinExit, spinTryenter } from "./spin.js";
 
-const CTXSWTCH = LwpRecord.offset.ctxswtch;
+const { ctxswtch: CTXSWTCH, cpu: CPU, realm: REALM, pflag: PFLAG } = LwpRecord.offset;
+const CPU_REALM = CpuRecord.offset.realm;
 
 /** Whether `l` may run on `ci`: online, affinity or processor set, and the port's word (SCH-40, R4). */
 export function schedMigratable(l: Lwp, ci: Cpu): boolean {
@@ -28,12 +29,13 @@ export function schedMigratable(l: Lwp, ci: Cpu): boolean {
 
 /** The CPU for a locked LWP that is about to become runnable (SCH-42). */
 export function schedTakecpu(l: Lwp): Cpu {
-  const own = l.cpu;
-  const { k } = l;
-  const ncpu = k.g.ncpu;
-  if (ncpu === 1 || (l.pflag & LP_BOUND) !== 0) return own;
+  const { k, w, at } = l;
+  const own = k.cpuv[w[at + CPU]] ?? l.cpu;
+  const realm = w[at + REALM];
   // A context stays in its realm, and on real CPUs each realm is one CPU.
-  if (k.mp && l.realm !== 0) return own.realm === l.realm ? own : k.cpus.view(l.realm);
+  if (realm !== 0 && k.mp === true && (w[at + PFLAG] & LP_BOUND) === 0) return ofRealm(k, own, realm);
+  const ncpu = k.g.ncpu;
+  if (ncpu === 1 || (w[at + PFLAG] & LP_BOUND) !== 0) return own;
   if (own.psid === l.psid) {
     if (own.count === 0) return stay(own);
     if (l.stat !== LSIDL && cacheHot(l) && lwpEprio(l) >= own.curpriority) return stay(own);
@@ -46,6 +48,10 @@ export function schedTakecpu(l: Lwp): Cpu {
   const best = leastLoaded(l, own, ncpu);
   best.push++;
   return best;
+}
+
+function ofRealm(k: Kernel, own: Cpu, realm: number): Cpu {
+  return own.w[own.at + CPU_REALM] === realm ? own : k.cpus.view(realm);
 }
 
 function stay(own: Cpu): Cpu {

@@ -16,6 +16,7 @@
  *   const error = sleepqUnblock(l, b, ticks, catch);
  */
 import type { Kernel } from "../sys/kernel.js";
+import { CpuRecord } from "../sys/cpu.js";
 import { LwpRecord, type Lwp } from "../sys/lwp.js";
 import { EINTR, ERESTART, EWOULDBLOCK } from "../sys/errno.js";
 import {
@@ -36,7 +37,7 @@ import { packText } from "../sys/record.js";
 import { SLEEPQ_HEAD, SLEEPQ_TAIL, SLEEPTAB_BUCKET_WORDS, SLEEPTAB_SIZE } from "../sys/shapes.js";
 import { calloutHaltSpin, calloutSchedule } from "./callout.js";
 import { AT_SETRUNNABLE_CHOSEN, delayPoint } from "./delay.js";
-import { lwpLock, lwpLocked, lwpSetlock, lwpUnlockTo, lwpUnlock } from "./lwplock.js";
+import { lwpLock, lwpLocked, lwpUnlockTo, lwpUnlock } from "./lwplock.js";
 import { kassert } from "./panic.js";
 import { schedTakecpu } from "./placement.js";
 import { lwpEprio } from "./priority.js";
@@ -47,9 +48,11 @@ import { spinEnter, spinExit, spinOwned } from "./spin.js";
 import { setStat } from "./state.js";
 import { miSwitch } from "./switch.js";
 
-const NEXT = LwpRecord.offset.sleepqNext;
-const PREV = LwpRecord.offset.sleepqPrev;
-const WMESG = LwpRecord.offset.wmesg;
+// The words of a sleep, by address: see runq.ts.
+const { sleepqNext: NEXT, sleepqPrev: PREV, wmesg: WMESG, wchan: WCHAN, sleepq: SLEEPQ } = LwpRecord.offset;
+const { syncobj: SYNCOBJ, stat: STAT, flag: FLAG, pflag: PFLAG, mutex: MUTEX, cpu: CPU } = LwpRecord.offset;
+const { slptime: SLPTIME, slpticks: SLPTICKS, slpticksum: SLPTICKSUM, sleeperr: SLEEPERR } = LwpRecord.offset;
+const { mutex: RUNQ, lwplock: LWPLOCK } = CpuRecord.offset;
 const LWP_WORDS = LwpRecord.words;
 
 /** The sleep was refused or aborted before any switch. */
@@ -93,19 +96,20 @@ export function sleepqEnqueue(
   wmesg: string | Wmesg,
   sobj: number,
 ): void {
-  const k = l.k;
-  kassert(k, l.stat === LSONPROC && l.wchan === 0 && l.sleepq === 0, "sleepqEnqueue: not a running LWP");
-  l.syncobj = sobj;
-  l.wchan = wchan;
-  l.sleepq = sleepq;
+  const { k, w, at } = l;
+  const running = w[at + STAT] === LSONPROC && (w[at + WCHAN] | w[at + SLEEPQ]) === 0;
+  kassert(k, running, "sleepqEnqueue: not a running LWP");
+  w[at + SYNCOBJ] = sobj;
+  w[at + WCHAN] = wchan;
+  w[at + SLEEPQ] = sleepq;
   const message = typeof wmesg === "string" ? packText(wmesg) : wmesg;
-  l.w[l.at + WMESG] = message[0];
-  l.w[l.at + WMESG + 1] = message[1];
-  l.slptime = 0;
-  l.sleeperr = 0;
+  w[at + WMESG] = message[0];
+  w[at + WMESG + 1] = message[1];
+  w[at + SLPTIME] = 0;
+  w[at + SLEEPERR] = 0;
   setStat(l, LSSLEEP);
   sleepqInsert(l, sleepq, sobj);
-  l.slpticks = k.g.ticks;
+  w[at + SLPTICKS] = w[k.ticksAt];
 }
 
 /** Links by the discipline of the object: SORTED, FIFO or LIFO (BLK-6). */
@@ -184,36 +188,36 @@ export function sleepqReinsert(l: Lwp): void {
  * covers the LWP, is held and stays held.
  */
 export function sleepqRemove(l: Lwp): void {
-  const k = l.k;
+  const { k, w, at } = l;
   kassert(k, lwpLocked(l), "sleepqRemove: the queue is not locked");
-  unlink(l, l.sleepq);
-  l.syncobj = SOBJ_SCHED;
-  l.wchan = 0;
-  l.sleepq = 0;
-  l.flag &= ~LW_SINTR;
-  if (l.stat !== LSSLEEP) {
+  unlink(l, w[at + SLEEPQ]);
+  w[at + SYNCOBJ] = SOBJ_SCHED;
+  w[at + WCHAN] = 0;
+  w[at + SLEEPQ] = 0;
+  w[at + FLAG] &= ~LW_SINTR;
+  if (w[at + STAT] !== LSSLEEP) {
     // Stopped or suspended: whoever halted it must restart it.
-    lwpSetlock(l, l.cpu.lwplock);
+    w[at + MUTEX] = l.cpu.at + LWPLOCK;
     return;
   }
-  if ((l.pflag & LP_RUNNING) !== 0) {
+  w[at + SLPTIME] = 0;
+  if ((w[at + PFLAG] & LP_RUNNING) !== 0) {
     // BLK-13: it has not left its CPU, and will merely yield there.
     setStat(l, LSONPROC);
-    l.slptime = 0;
-    lwpSetlock(l, l.cpu.lwplock);
+    w[at + MUTEX] = l.cpu.at + LWPLOCK;
     return;
   }
-  l.slpticksum += k.g.ticks - l.slpticks;
+  w[at + SLPTICKSUM] += w[k.ticksAt] - w[at + SLPTICKS];
   const ci = schedTakecpu(l);
-  l.cpu = ci;
+  w[at + CPU] = ci.index;
   delayPoint(k, AT_SETRUNNABLE_CHOSEN);
-  spinEnter(k, ci.mutex);
+  const runq = ci.at + RUNQ;
+  spinEnter(k, runq);
   setStat(l, LSRUN);
-  lwpSetlock(l, ci.mutex);
-  l.slptime = 0;
+  w[at + MUTEX] = runq;
   if (probing(k, PROBE_WAKEUP)) fire(k, PROBE_WAKEUP, l.proc.pid, l.lid, ci.index - 1);
   schedEnqueue(l, false);
-  spinExit(k, ci.mutex);
+  spinExit(k, runq);
 }
 
 /** Ends the sleep of a locked LWP; releases the queue's lock if `cleanup` (BLK-9). */
@@ -253,16 +257,9 @@ export function sleepqTimeout(k: Kernel, index: number): void {
 /** First half of a sleep: the LWP is queued and locked (BLK-20, 21). `ticks` 0 = no timeout. */
 export function sleepqBlock(l: Lwp, ticks: number, catchSignals: boolean): number {
   if (catchSignals) {
-    l.flag |= LW_SINTR;
-    let early = false;
-    if ((l.flag & ABORTS) !== 0) {
-      l.flag &= ~LW_CANCELLED;
-      l.sleeperr = EINTR;
-      early = true;
-    } else if ((l.flag & LW_PENDSIG) !== 0 && sigispending(l)) {
-      early = true;
-    }
-    if (early) {
+    const flag = l.w[l.at + FLAG] | LW_SINTR;
+    l.w[l.at + FLAG] = flag;
+    if ((flag & (ABORTS | LW_PENDSIG)) !== 0 && abortedEarly(l)) {
       sleepqUnsleep(l, true);
       return BLOCK_EARLY;
     }
@@ -271,13 +268,23 @@ export function sleepqBlock(l: Lwp, ticks: number, catchSignals: boolean): numbe
   return miSwitch(l) ? BLOCK_SWITCHED : BLOCK_BACK;
 }
 
+/** Whether a sleep that has just begun must end at once. */
+function abortedEarly(l: Lwp): boolean {
+  if ((l.flag & ABORTS) === 0) return sigispending(l);
+  l.flag &= ~LW_CANCELLED;
+  l.sleeperr = EINTR;
+  return true;
+}
+
 /** Second half, when the LWP runs again: 0, EINTR, ERESTART or EWOULDBLOCK (BLK-21..23). */
 export function sleepqUnblock(l: Lwp, how: number, ticks: number, catchSignals: boolean): number {
-  let error = l.sleeperr;
+  const { w, at } = l;
+  let error = w[at + SLEEPERR];
   if (how !== BLOCK_EARLY && ticks !== 0 && calloutHaltSpin(l.k, l.timeoutCh)) error = EWOULDBLOCK;
   if (catchSignals && error === 0) {
-    if ((l.flag & ABORTS) !== 0) error = EINTR;
-    else if ((l.flag & LW_PENDSIG) !== 0) error = takeSignal(l);
+    const flag = w[at + FLAG];
+    if ((flag & ABORTS) !== 0) error = EINTR;
+    else if ((flag & LW_PENDSIG) !== 0) error = takeSignal(l);
   }
   return error;
 }

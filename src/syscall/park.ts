@@ -3,6 +3,7 @@
  */
 import { EFAULT, EINVAL, KernelAssertion } from "../sys/errno.js";
 import { LWP_UNPARK_MAX } from "../sys/param.js";
+import type { Lwp } from "../sys/lwp.js";
 import type { Token } from "../context/generator.js";
 import { parkBlock, parkUnblock, unpark } from "../kern/park.js";
 import { BLOCK_SWITCHED } from "../kern/sleepq.js";
@@ -45,10 +46,9 @@ class ParkOperation implements Operation<void>, Iterator<Token, void, undefined>
   next(): IteratorResult<Token, void> {
     const l = caller("lwpPark");
     if (this.state === CHECK) {
-      const how = this.block();
-      if (how === BLOCK_SWITCHED) return leave();
+      if (this.block(l) === BLOCK_SWITCHED) return leave();
     } else if (this.state === BLOCKED) {
-      this.finish(BLOCK_SWITCHED);
+      this.finish(l, BLOCK_SWITCHED);
     }
     const step = returnStep(l);
     if (step !== null) return step;
@@ -57,8 +57,7 @@ class ParkOperation implements Operation<void>, Iterator<Token, void, undefined>
     return DONE;
   }
 
-  private block(): number {
-    const l = caller("lwpPark");
+  private block(l: Lwp): number {
     this.state = RETURNING;
     let ts: Timespec | null;
     let hint: number;
@@ -86,12 +85,11 @@ class ParkOperation implements Operation<void>, Iterator<Token, void, undefined>
     }
     const how = parkBlock(l, hint, this.ticks);
     if (how === BLOCK_SWITCHED) this.state = BLOCKED;
-    else this.finish(how);
+    else this.finish(l, how);
     return how;
   }
 
-  private finish(how: number): void {
-    const l = caller("lwpPark");
+  private finish(l: Lwp, how: number): void {
     this.state = RETURNING;
     this.error = parkUnblock(l, how, this.ticks);
   }
@@ -119,13 +117,45 @@ export function lwpPark(
   return new ParkOperation(ts, lid, hint, unparkHint);
 }
 
+/** An iterator of its own, as the other half of that path. */
+class UnparkOperation implements Operation<void>, Iterator<Token, void, undefined> {
+  private ran = false;
+  private refused: unknown = undefined;
+  private readonly lid: number;
+  private readonly hint: number | undefined;
+
+  constructor(lid: number, hint: number | undefined) {
+    this.lid = lid;
+    this.hint = hint;
+  }
+
+  [Symbol.iterator](): this {
+    return this;
+  }
+
+  next(): IteratorResult<Token, void> {
+    const l = caller("lwpUnpark");
+    if (!this.ran) {
+      this.ran = true;
+      try {
+        const lid = lidArg(this.lid, "lwpUnpark");
+        const error = unpark(l.proc, lid, hintArg(this.hint, lid, "lwpUnpark"));
+        if (error !== 0) fail(error, "lwpUnpark", lid);
+      } catch (error) {
+        if (error instanceof KernelAssertion) throw error;
+        this.refused = error;
+      }
+    }
+    const step = returnStep(l);
+    if (step !== null) return step;
+    if (this.refused !== undefined) throw this.refused;
+    return DONE;
+  }
+}
+
 /** Wakes a parked LWP, or lets its next park return at once. Error: ESRCH. Source: _lwp_unpark(2). */
 export function lwpUnpark(lid: number, hint?: number): Operation<void> {
-  return quick("lwpUnpark", (l) => {
-    const id = lidArg(lid, "lwpUnpark");
-    const error = unpark(l.proc, id, hintArg(hint, id, "lwpUnpark"));
-    if (error !== 0) fail(error, "lwpUnpark", id);
-  });
+  return new UnparkOperation(lid, hint);
 }
 
 /**
