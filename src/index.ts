@@ -4,6 +4,7 @@
  * Programs import `Thread` and `until`; who embeds a machine imports `run` or `boot`.
  */
 export { LwpError } from "./sys/errno.js";
+export type { EventOptions, EventStream, EventType, MachineEvent } from "./machine/events.js";
 export { boot, type BootOptions, Machine } from "./machine/machine.js";
 export { WorkersError } from "./machine/means.js";
 export { type Exit, ExitError, MachineError, type Process } from "./machine/process.js";

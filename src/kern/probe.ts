@@ -1,9 +1,9 @@
 /**
- * Probes and the trace rings they write to.
+ * Probes and the trace rings they write to (MCH-55).
  *
  * A probe is a bit of `g.probes`; firing one that nobody listens to costs a load. A fired probe writes one record
- * of fixed size into its CPU's ring. The ring overwrites its oldest records; a reader that falls behind sees from
- * the head how many it lost.
+ * of fixed size into its CPU's ring, numbered over all CPUs. The ring overwrites its oldest records; a reader that falls
+ * behind sees from the head how many it lost.
  */
 import { cur } from "../sys/current.js";
 import type { Cpu } from "../sys/cpu.js";
@@ -21,6 +21,12 @@ export const PROBES = [
   "wakeup",
   "migrate",
   "steal",
+  "create",
+  "exit",
+  "signal_send",
+  "signal_discard",
+  "signal_clear",
+  "signal_handle",
 ] as const;
 export type ProbeName = (typeof PROBES)[number];
 export const PROBE_LWP_CREATE = 0;
@@ -31,8 +37,20 @@ export const PROBE_SWITCH = 4;
 export const PROBE_WAKEUP = 5;
 export const PROBE_MIGRATE = 6;
 export const PROBE_STEAL = 7;
+export const PROBE_CREATE = 8;
+export const PROBE_EXIT = 9;
+export const PROBE_SIGNAL_SEND = 10;
+/** Declared, and fired by nothing, as in the original. */
+export const PROBE_SIGNAL_DISCARD = 11;
+export const PROBE_SIGNAL_CLEAR = 12;
+export const PROBE_SIGNAL_HANDLE = 13;
+
+/** Why a process has ended: first word of the probe "exit". */
+export const CLD_EXITED = 1;
+export const CLD_KILLED = 2;
 
 const MASK = GlobalsRecord.offset.probes;
+const SEQ = GlobalsRecord.offset.traceSeq;
 
 /** Whether anybody listens to probe `id`: ask first where the arguments cost something. */
 export function probing(k: Kernel, id: number): boolean {
@@ -79,6 +97,7 @@ function write(
   w[at + 8] = c;
   w[at + 9] = d;
   w[at + 10] = e;
+  w[at + 11] = k.mp ? Atomics.add(w, k.g.at + SEQ, 1) : w[k.g.at + SEQ]++;
   ci.traceHead = head + 1;
 }
 
@@ -95,6 +114,8 @@ export interface TraceRecord {
   readonly pid: number;
   readonly lid: number;
   readonly args: readonly number[];
+  /** Its number among the records of all CPUs, as an int32 that wraps. */
+  readonly seq: number;
 }
 
 /** Switches probes on or off for the whole machine. */
@@ -123,6 +144,7 @@ export function traceRead(
       pid: k.w[at + 2],
       lid: k.w[at + 3],
       args: Array.from(k.w.subarray(at + 6, at + 11)),
+      seq: k.w[at + 11],
     });
   }
   // Whoever wrote meanwhile may have overwritten the oldest of what was copied.

@@ -37,6 +37,7 @@ import { lwpWait1 } from "./lwpwait.js";
 import { kassert } from "./panic.js";
 import { procAllocPid, procFreePid, procReservePid, procUnreservePid } from "./pid.js";
 import { poolGet, poolPut } from "./pool.js";
+import { CLD_EXITED, CLD_KILLED, fire, PROBE_CREATE, PROBE_EXIT, probing } from "./probe.js";
 import { flushKicks } from "./resched.js";
 import { spinEnter, spinExit, spinOwned } from "./spin.js";
 import { lwpExitSwitchaway } from "./switch.js";
@@ -82,6 +83,7 @@ export function procCreate(k: Kernel, parent: Proc, options: ProcOptions): Proc 
   g.nprocs++;
   p.stat = SACTIVE;
   spinExit(k, g.procLock);
+  fire(k, PROBE_CREATE, p.pid, 0, parent.pid);
   return p;
 }
 
@@ -141,6 +143,7 @@ export function* exit1(l: Lwp, status: number): Generator<void, void, void> {
   p.stat = SDYING;
   p.xstat = status;
   spinExit(k, p.lock);
+  if (probing(k, PROBE_EXIT)) fireExit(l, status);
 
   k.slots.lwpExit(l);
   calloutDestroy(k, l.timeoutCh);
@@ -163,6 +166,13 @@ export function* exit1(l: Lwp, status: number): Generator<void, void, void> {
   flushKicks(k);
   k.port.procExited(p);
   lwpExitSwitchaway(l);
+}
+
+/** The probe "exit": why, and with which status or by which signal. */
+function fireExit(l: Lwp, status: number): void {
+  const signal = status & 0x7f;
+  const reason = signal === 0 ? CLD_EXITED : CLD_KILLED;
+  fire(l.k, PROBE_EXIT, l.proc.pid, l.lid, reason, signal === 0 ? status >> 8 : signal);
 }
 
 function unlistProc(k: Kernel, p: Proc): void {

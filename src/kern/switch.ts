@@ -154,7 +154,7 @@ export function miSwitch(l: Lwp): boolean {
   if ((w[at + LWPCTL] | w[next.at + LWPCTL]) !== 0) publishSwitch(l, next, ci);
   w[c + CURLWP] = next.index;
   cur.next = next;
-  if (probing(k, PROBE_SWITCH)) fire(k, PROBE_SWITCH, l.proc.pid, l.lid, l.stat, next.lid);
+  if (probing(k, PROBE_SWITCH)) fire(k, PROBE_SWITCH, l.proc.pid, l.lid, l.stat, next.lid, next.proc.pid);
   spinExit(k, covering);
   delayPoint(k, AT_SWITCH_UNLOCKED);
   return true;
@@ -191,7 +191,7 @@ export function lwpExitSwitchaway(l: Lwp): void {
   spinExit(k, ci.mutex);
   ci.nswitch++;
   if (next.lwpctl !== 0) publishSwitch(null, next, ci);
-  if (probing(k, PROBE_SWITCH)) fire(k, PROBE_SWITCH, l.proc.pid, l.lid, l.stat, next.lid);
+  if (probing(k, PROBE_SWITCH)) fire(k, PROBE_SWITCH, l.proc.pid, l.lid, l.stat, next.lid, next.proc.pid);
   // From here the LWP's record may be freed at any moment: `curlwp` goes first, LP_RUNNING last.
   const flags = l.pflag & ~LP_RUNNING;
   ci.curlwp = next;

@@ -17,7 +17,9 @@ import { endIdleWait } from "../cpu/loop.js";
 import { kernelBoot } from "../kern/init.js";
 import { panic } from "../kern/panic.js";
 import { AttachedCpu, attend, ringCpu } from "./attached.js";
+import { Publisher } from "./channels.js";
 import { type Main, runClosure } from "./closure.js";
+import { EventHub, type EventOptions, EventStream, type EventType, tellExec } from "./events.js";
 import { LinkError, type LinkedProgram } from "./factory.js";
 import type { ClockBoot, ClockNews, Letter, News } from "./letters.js";
 import { hasSharedMemory, refusal, warnOneCpu, whyOneCpu, WorkersError } from "./means.js";
@@ -99,6 +101,8 @@ export class Machine {
   readonly cpus: number;
   readonly ready: Promise<void>;
   readonly #realm: Realm;
+  readonly #events: EventHub;
+  readonly #publisher: Publisher;
   readonly #client: boolean;
   readonly #ports: MessagePort[] = [];
   /** Letters to CPU 0 where that is this realm. */
@@ -126,6 +130,8 @@ export class Machine {
     const k = hostKernel(limits, { mp, selfClocked: !mp, shared: hasSharedMemory(), delays: this.#client });
     this.#realm = new Realm(k, (news) => this.#hear(news));
     this.#bootKernel();
+    this.#events = new EventHub(k);
+    this.#publisher = new Publisher(this.#events, this);
     const idleSpins = this.cpus <= cores ? 2000 : 0;
     const dedicated = options.dedicated ?? false;
     this.ready = mp ? this.#startClock(limits, idleSpins, !dedicated) : Promise.resolve();
@@ -212,7 +218,7 @@ export class Machine {
     const mail = new AttachedCpu(ci);
     const letters = (): Letter | null => (mail.hasMail() ? (this.#ownLetters.shift() ?? null) : null);
     const busy = () => this.#living.size === 0 || this.#loading.size > 0 || this.#spawning.size > 0;
-    const embedded = () => !dedicated || busy();
+    const embedded = () => !dedicated || busy() || this.#events.listening;
     await this.#realm.runCpu(ci, { embedded, idleSpins, turn }, letters);
     if (this.kernel.g.dead !== 0) this.#die(this.kernel.g.deadText);
   }
@@ -270,13 +276,19 @@ export class Machine {
    * Rejects with LinkError: ENOENT there is no such file; ENOEXEC it does not parse, has no `main`, or fails to load. With
    * LwpError: EAGAIN a table is full; ENOMEM the arena has no room for the arguments.
    */
-  async exec(file: string | URL, args: readonly string[] = []): Promise<Process> {
-    const { linkProgram } = await import("./link.js");
-    return this.execLinked(await linkProgram(file), args);
+  exec(file: string | URL, args: readonly string[] = []): Promise<Process> {
+    return tellExec(this.#events, String(file), async () => {
+      const { linkProgram } = await import("./link.js");
+      return this.#start(await linkProgram(file), args);
+    });
   }
 
   /** The same for a program that is linked already. */
-  async execLinked(linked: LinkedProgram, args: readonly string[] = []): Promise<Process> {
+  execLinked(linked: LinkedProgram, args: readonly string[] = []): Promise<Process> {
+    return tellExec(this.#events, linked.file, () => this.#start(linked, args));
+  }
+
+  async #start(linked: LinkedProgram, args: readonly string[]): Promise<Process> {
     this.#check();
     const program = this.#next++;
     await new Promise<void>((resolve, reject) => {
@@ -342,6 +354,14 @@ export class Machine {
 
   // --- looking, stopping -------------------------------------------------------------------------
 
+  /**
+   * The events of the machine from now on, in the order in which they happened, at most a slice late. Costs nothing while
+   * nobody listens. Ends with the machine. TypeError: there are no events of such a type.
+   */
+  events<T extends EventType = EventType>(options: EventOptions<T> = {}): EventStream<T> {
+    return new EventStream(this.#events, options);
+  }
+
   /** What each CPU has done. */
   stats(): CpuStats[] {
     return cpuStats(this.kernel);
@@ -371,7 +391,13 @@ export class Machine {
     this.#dead = new MachineError(message);
     this.#booting?.reject(this.#dead);
     this.#rejectAll(this.#dead);
+    this.#end();
     clearInterval(this.#alive);
+  }
+
+  #end(): void {
+    this.#events.end();
+    this.#publisher.end();
   }
 
   #rejectAll(error: MachineError): void {
@@ -390,6 +416,7 @@ export class Machine {
     await this.#ownCpu;
     await this.#clockStopped;
     this.#rejectAll(new MachineError("the machine was shut down"));
+    this.#end();
     for (const port of this.#ports) port.close();
   }
 

@@ -15,7 +15,9 @@ import { asCpu } from "../cpu/dispatcher.js";
 import { seededStrategy, SimulatedCpus, type Strategy } from "../cpu/simulated.js";
 import { procKill } from "../kern/prockill.js";
 import { freeThreads } from "../thread/thread.js";
+import { Publisher } from "./channels.js";
 import { type Main, runClosure } from "./closure.js";
+import { EventHub, type EventOptions, EventStream, type EventType, tellExec } from "./events.js";
 import { LinkError, type LinkedProgram } from "./factory.js";
 import { type Exit, exitOf, MachineError, type Process } from "./process.js";
 import { mainOf, Realm } from "./realm.js";
@@ -63,6 +65,8 @@ export class SimulatedMachine {
   readonly cpus: number;
   readonly #sim: SimulatedCpus;
   readonly #realm: Realm;
+  readonly #events: EventHub;
+  readonly #publisher: Publisher;
   readonly #living = new Map<number, Living>();
   /** Resolves when the run that is under way is over. */
   #driving: Promise<void> | null = null;
@@ -87,6 +91,8 @@ export class SimulatedMachine {
     });
     this.#realm = new Realm(this.#sim.k, () => {}, host);
     this.#realm.ci = this.kernel.cpus.view(1);
+    this.#events = new EventHub(this.kernel);
+    this.#publisher = new Publisher(this.#events, this);
   }
 
   /** The kernel, for those who look inside. */
@@ -113,15 +119,16 @@ export class SimulatedMachine {
 
   /** Links a program, loads it, and makes a process of it. Rejects as `Machine.exec`. */
   exec(file: string | URL, args: readonly string[] = []): Promise<Process> {
-    return this.#inTurn(async () => {
+    const start = async (): Promise<Process> => {
       const { linkProgram } = await import("./link.js");
       return this.#start(await linkProgram(file), args);
-    });
+    };
+    return this.#inTurn(() => tellExec(this.#events, String(file), start));
   }
 
   /** The same for a program that is linked already. */
   execLinked(linked: LinkedProgram, args: readonly string[] = []): Promise<Process> {
-    return this.#inTurn(() => this.#start(linked, args));
+    return this.#inTurn(() => tellExec(this.#events, linked.file, () => this.#start(linked, args)));
   }
 
   /** One after another, in the order of the calls, and none while the machine runs: how long linking takes decides nothing. */
@@ -201,6 +208,7 @@ export class SimulatedMachine {
     try {
       for (let n = 0; n < STEPS_PER_TURN; n++) {
         if (!this.#sim.step()) return this.#sim.panic === null ? false : this.#die(this.#sim.panic);
+        if (this.#events.listening) this.#events.look();
         if (this.#sim.collected.length > 0) return this.#collect();
       }
       return true;
@@ -223,12 +231,16 @@ export class SimulatedMachine {
   #stuck(): void {
     const pids = [...this.#living.keys()];
     const which = pids.length === 1 ? `process ${pids[0]}` : `processes ${pids.join(", ")}`;
-    this.#rejectAll(new MachineError(`deadlock: no thread of ${which} can ever go on`));
+    const text = `deadlock: no thread of ${which} can ever go on`;
+    this.#events.emit("stall", { text });
+    this.#rejectAll(new MachineError(text));
   }
 
   #die(message: string): true {
     this.#dead = new MachineError(message);
     this.#rejectAll(this.#dead);
+    this.#events.end();
+    this.#publisher.end();
     return true;
   }
 
@@ -242,6 +254,11 @@ export class SimulatedMachine {
   }
 
   // --- looking, stopping -------------------------------------------------------------------------
+
+  /** The events of the machine from now on, in order: see `Machine.events`. The same run gives the same. */
+  events<T extends EventType = EventType>(options: EventOptions<T> = {}): EventStream<T> {
+    return new EventStream(this.#events, options);
+  }
 
   /** What each CPU has done. */
   stats(): CpuStats[] {
@@ -266,6 +283,10 @@ export async function runSimulated(
   options: Simulation = {},
 ): Promise<Exit> {
   const machine = new SimulatedMachine(options);
-  const p = await machine.exec(file, args);
-  return p.exited;
+  try {
+    const p = await machine.exec(file, args);
+    return await p.exited;
+  } finally {
+    await machine.shutdown();
+  }
 }

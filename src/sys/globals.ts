@@ -53,6 +53,8 @@ export const globalsFields = {
 
   /** Bit set per probe id that somebody listens to. */
   probes: i32("@"),
+  /** Trace records written so far, over all CPUs. */
+  traceSeq: i32("@"),
   /** 1: a released mutex wakes all its waiters, as the original does; 0: one. */
   mutexWakeAll: i32("~"),
   /** 1: delay points are armed somewhere. */

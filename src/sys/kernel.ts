@@ -44,7 +44,7 @@ export const DEFAULT_LIMITS: Limits = {
   procs: 256,
   lwps: 131072,
   uids: 64,
-  trace: 1024,
+  trace: 16384,
   scratch: 65536,
   threads: 131072,
   blocks: 131072,

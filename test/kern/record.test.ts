@@ -274,7 +274,7 @@ test("a probe writes only while somebody listens, and only the ones that are lis
   fireSome(m, 4, 5);
   const { records } = K.traceRead(m.k, m.cpu(0), 0);
   assert.deepEqual(records, [
-    { probe: "switch", time: m.k.g.time, cpu: 0, pid: 1, lid: 3, args: [3, 4, 5, 6, 7] },
+    { probe: "switch", time: m.k.g.time, cpu: 0, pid: 1, lid: 3, args: [3, 4, 5, 6, 7], seq: 0 },
   ]);
 });
 
