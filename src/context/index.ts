@@ -4,7 +4,8 @@
 import { cur } from "../sys/current.js";
 import type { Kernel } from "../sys/kernel.js";
 import type { Context, Lwp } from "../sys/lwp.js";
-import { CTX_CLOSURE, CTX_ENTRY, CTX_STEP } from "../sys/param.js";
+import { CTX_CLOSURE, CTX_ENTRY, CTX_KTHREAD, CTX_STEP } from "../sys/param.js";
+import { kthreadMain } from "../kern/kthread.js";
 import { lwpStartup } from "../kern/lwpcreate.js";
 import { panic } from "../kern/panic.js";
 import { asksForUserret, RET_EXIT, RET_USER, userret } from "../kern/userret.js";
@@ -29,13 +30,22 @@ export function attachContexts(k: Kernel, options: ContextOptions): void {
   const ending = options.ending ?? PLAIN_ENDING;
   k.slots.contextFor = (l) => {
     if (l.ctxkind === CTX_STEP) return steps;
-    const context = new GeneratorContext(start(k, l, options), ending);
+    const context = new GeneratorContext(
+      start(k, l, options),
+      l.ctxkind === CTX_KTHREAD ? KERNEL_ENDING : ending,
+    );
     l.context = context;
     // R4: a generator belongs to the realm that started it.
     l.realm = cur.cpu.realm;
     return context;
   };
 }
+
+/** A kernel thread ends by returning. */
+const KERNEL_ENDING: Ending = {
+  returned: () => EXIT_LWP,
+  threw: (l, error) => panic(l.k, `kernel thread "${l.name}": ${String(error)}`),
+};
 
 /** First run of a generator LWP (LWP-50); its code begins after a return to user mode. */
 function start(k: Kernel, l: Lwp, options: ContextOptions): Body {
@@ -56,6 +66,7 @@ function bodyOf(k: Kernel, l: Lwp, options: ContextOptions): Body {
     l.closure = null;
     return closure();
   }
+  if (l.ctxkind === CTX_KTHREAD) return kthreadMain(l);
   if (l.ctxkind === CTX_ENTRY && options.startEntry !== undefined) return options.startEntry(l);
   panic(k, `LWP ${l.proc.pid}.${l.lid} has nothing to run (kind ${l.ctxkind})`);
 }

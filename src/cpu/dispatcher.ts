@@ -9,16 +9,18 @@ import { cur } from "../sys/current.js";
 import { type Cpu, CpuRecord } from "../sys/cpu.js";
 import type { Kernel } from "../sys/kernel.js";
 import type { Lwp } from "../sys/lwp.js";
-import { ATTN_HALT, ATTN_SLICE, ATTN_TICK, LW_IDLE, RESCHED_ANY } from "../sys/param.js";
+import { ATTN_HALT, ATTN_SLICE, ATTN_TICK, ATTN_XCALL, LW_IDLE, RESCHED_ANY } from "../sys/param.js";
 import { cvEnter } from "../kern/condvar.js";
 import { AT_SWITCH_WAITCTX, delayPoint } from "../kern/delay.js";
 import { lwpLock } from "../kern/lwplock.js";
 import { schedIdle, waitContextSaved } from "../kern/placement.js";
+import { pserializeSwitchpoint } from "../kern/pserialize.js";
 import { flushKicks } from "../kern/resched.js";
 import { clockPoll } from "../kern/softclock.js";
 import { sleepqBlock } from "../kern/sleepq.js";
 import { atomicAnd, spinEnter } from "../kern/spin.js";
 import { contextSaved, miSwitch } from "../kern/switch.js";
+import { xcPoll } from "../kern/xcall.js";
 
 const ATTENTION = CpuRecord.offset.attention;
 
@@ -70,6 +72,10 @@ function attend(k: Kernel, ci: Cpu): number {
   const bits = ci.attention;
   if ((bits & ATTN_HALT) !== 0) return STOP_HALT;
   if ((bits & ATTN_TICK) !== 0) clockPoll(ci);
+  if ((bits & ATTN_XCALL) !== 0) {
+    xcPoll(ci);
+    pserializeSwitchpoint(ci);
+  }
   if ((bits & ATTN_SLICE) !== 0) {
     atomicAnd(k, ci.at + ATTENTION, ~ATTN_SLICE);
     return STOP_SLICE;

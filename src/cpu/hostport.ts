@@ -114,6 +114,10 @@ export class HostPort implements Port {
     return 0;
   }
 
+  log(message: string): void {
+    console.error(`lwp: ${message}`);
+  }
+
   panicked(message: string): void {
     this.#onPanic(message);
   }

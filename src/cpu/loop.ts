@@ -8,8 +8,9 @@
  * more; (4) wait for `wake` to change. See kern/resched.ts for the other side.
  */
 import { type Cpu, CpuRecord } from "../sys/cpu.js";
-import { ATTN_HALT, CPU_HALTED, CPU_ONLINE } from "../sys/param.js";
+import { ATTN_HALT, CPU_HALTED } from "../sys/param.js";
 import { AT_IDLE_ANNOUNCED, AT_IDLE_SLEEPING, delayPoint } from "../kern/delay.js";
+import { cpuRunning } from "../kern/init.js";
 import { schedVictim } from "../kern/placement.js";
 import { clockPoll } from "../kern/softclock.js";
 import { asCpu, dispatch, STOP_HALT, STOP_SLICE } from "./dispatcher.js";
@@ -35,7 +36,7 @@ export interface LoopOptions {
 /** Runs the CPU until the machine stops. */
 export async function cpuLoop(ci: Cpu, options: LoopOptions): Promise<void> {
   const { k } = ci;
-  Atomics.store(k.w, ci.at + STATE, CPU_ONLINE);
+  cpuRunning(ci);
   for (;;) {
     const why = dispatch(ci, Number.POSITIVE_INFINITY);
     if (why === STOP_HALT) break;

@@ -10,11 +10,11 @@ import { CpuRecord } from "../sys/cpu.js";
 import { cur } from "../sys/current.js";
 import { KernelAssertion } from "../sys/errno.js";
 import { Kernel, type Limits } from "../sys/kernel.js";
-import { ATTN_HALT, ATTN_TICK, CPU_ONLINE, LW_IDLE } from "../sys/param.js";
+import { ATTN_HALT, ATTN_TICK, ATTN_XCALL, LW_IDLE } from "../sys/param.js";
 import type { Port } from "../sys/port.js";
 import type { Proc } from "../sys/proc.js";
 import { checkInvariants } from "../kern/invariants.js";
-import { kernelBoot } from "../kern/init.js";
+import { cpuRunning, kernelBoot } from "../kern/init.js";
 import type { Start } from "../kern/lwpcreate.js";
 import { schedCanSteal } from "../kern/placement.js";
 import { type Collected, type ProcOptions, procReap, procSpawn } from "../kern/proc.js";
@@ -83,6 +83,8 @@ export class SimulatedCpus implements Port {
   readonly schedule: number[] = [];
   /** Processes that have ended. */
   readonly collected: Collected[] = [];
+  /** What the kernel had to say. */
+  readonly messages: string[] = [];
   /** The message of a kernel assertion. */
   panic: string | null = null;
 
@@ -102,7 +104,7 @@ export class SimulatedCpus implements Port {
     const { k } = this;
     outsideLwps(() => {
       kernelBoot(k, { cpus: this.#ncpu, realmOf: () => 1 });
-      for (let i = 1; i <= this.#ncpu; i++) k.cpus.view(i).state = CPU_ONLINE;
+      for (let i = 1; i <= this.#ncpu; i++) cpuRunning(k.cpus.view(i));
       retireBooter(k);
     });
   }
@@ -113,6 +115,7 @@ export class SimulatedCpus implements Port {
     this.steps = 0;
     this.schedule.length = 0;
     this.collected.length = 0;
+    this.messages.length = 0;
     this.panic = null;
     this.boot();
   }
@@ -131,7 +134,8 @@ export class SimulatedCpus implements Port {
       const ci = this.k.cpus.view(i);
       if ((ci.attention & ATTN_HALT) !== 0) continue;
       const busy = (ci.curlwp.flag & LW_IDLE) === 0 || ci.count !== 0 || ci.migrating !== null;
-      if (busy || schedCanSteal(ci)) list.push(ci);
+      const called = (ci.attention & ATTN_XCALL) !== 0;
+      if (busy || called || schedCanSteal(ci)) list.push(ci);
     }
     return list;
   }
@@ -204,6 +208,9 @@ export class SimulatedCpus implements Port {
     throw new KernelAssertion(`${site}: a simulated CPU waits for another, which cannot run`);
   }
   procExited(_p: Proc): void {}
+  log(message: string): void {
+    this.messages.push(message);
+  }
   choose(site: string, n: number): number {
     if (n <= 1) return 0;
     const answer = this.#strategy(site, n);

@@ -4,18 +4,21 @@
  * Runs once per machine, on CPU 0, before any other CPU looks at the memory. `kernelAttach` does what every realm must
  * do for itself.
  */
-import type { Cpu } from "../sys/cpu.js";
+import { type Cpu, CpuRecord } from "../sys/cpu.js";
 import { cur } from "../sys/current.js";
 import type { Kernel } from "../sys/kernel.js";
 import type { Lwp } from "../sys/lwp.js";
 import {
+  CPU_ONLINE,
   CPU_STARTING,
+  CTX_KTHREAD,
   LP_BOUND,
   LP_MPSAFE,
   LP_RUNNING,
   LPR_DETACHED,
   LSIDL,
   LSONPROC,
+  LSSLEEP,
   LW_IDLE,
   LW_SYSTEM,
   NPRI_USER,
@@ -24,19 +27,27 @@ import {
   PRI_NONE,
   PRI_USER,
   PRI_USER_RT,
+  PRI_XCALL,
   SACTIVE,
   SCHED_OTHER,
   SCHED_RR,
+  SOBJ_CV,
 } from "../sys/param.js";
 import type { Proc } from "../sys/proc.js";
-import { CALLOUT_MPSAFE } from "../sys/shapes.js";
+import { CALLOUT_MPSAFE, CV_SLEEPQ, SLEEPQ_HEAD, SLEEPQ_TAIL } from "../sys/shapes.js";
 import { CALLOUT_SLEEPQ_TIMEOUT, calloutInit, calloutSetfunc } from "./callout.js";
 import { cvInit } from "./condvar.js";
+import { KCPUSET_CACHE, kcpusetAtomicSet, kcpusetCreate, kcpusetSet } from "./kcpuset.js";
 import { lidInsert } from "./lid.js";
+import { IPL_NONE, MUTEX_DEFAULT, mutexInit } from "./mutex.js";
 import { panic } from "./panic.js";
 import { pidtabInit } from "./pid.js";
 import { poolGet } from "./pool.js";
-import { sleepqTimeout } from "./sleepq.js";
+import { poolCacheInit } from "./poolcache.js";
+import { sleepqTimeout, sleeptabBucket } from "./sleepq.js";
+import { KTHREAD_XCALL, XC_NULLOP, xcThread } from "./xcall.js";
+
+const STATE = CpuRecord.offset.state;
 
 export interface BootOptions {
   /** CPUs, at most `limits.cpus`. */
@@ -48,6 +59,8 @@ export interface BootOptions {
 /** Fills the slots of this realm's kernel: every realm does so before it runs kernel code. */
 export function kernelAttach(k: Kernel): void {
   k.slots.calloutHandlers[CALLOUT_SLEEPQ_TIMEOUT] = sleepqTimeout;
+  k.slots.kthreads[KTHREAD_XCALL] = xcThread;
+  k.slots.crosscalls[XC_NULLOP] = () => {};
 }
 
 /** Sets up a zeroed memory. */
@@ -64,12 +77,35 @@ export function kernelBoot(k: Kernel, options: BootOptions): void {
   // Ticks start at 1: `l.rticks` of 0 means never chosen to run.
   g.ticks = 1;
 
+  // Before there is a current CPU no lock can be taken; nobody else is there yet.
+  cur.cpu = k.cpus.view(1);
+  initTables(k);
   const p0 = createProc0(k);
   const cpus: Cpu[] = [];
   for (let i = 1; i <= options.cpus; i++) cpus.push(attachCpu(k, options.realmOf(i)));
-  cur.cpu = cpus[0];
   createLwp0(k, p0, cpus[0]);
   for (const ci of cpus) createIdle(k, p0, ci);
+  for (const ci of cpus) createXcall(k, p0, ci);
+}
+
+/** What stands before the first process: the sets of CPUs, the locks and queues of mechanisms (MCH-90). */
+function initTables(k: Kernel): void {
+  const { g, xc } = k;
+  poolCacheInit(k, KCPUSET_CACHE);
+  g.attached = kcpusetCreate(k, true);
+  g.running = kcpusetCreate(k, true);
+  mutexInit(k, g.kthreadLock, MUTEX_DEFAULT, IPL_NONE);
+  cvInit(k, g.kthreadCv, "kthrwait");
+  mutexInit(k, xc.lock, MUTEX_DEFAULT, IPL_NONE);
+  cvInit(k, xc.cv, "xclocv");
+  cvInit(k, xc.hiCv, "xchicv");
+}
+
+/** A CPU runs: from its loop's start on it takes LWPs, and broadcasts (MCH-41, 93). */
+export function cpuRunning(ci: Cpu): void {
+  kcpusetAtomicSet(ci.k.g.running, ci.index - 1);
+  if (ci.k.mp) Atomics.store(ci.w, ci.at + STATE, CPU_ONLINE);
+  else ci.state = CPU_ONLINE;
 }
 
 /** A record that boot cannot do without. */
@@ -79,7 +115,7 @@ function must<T>(k: Kernel, record: T | null): T {
 }
 
 function createProc0(k: Kernel): Proc {
-  const p = must(k, bootGet(k, k.procs));
+  const p = must(k, poolGet(k.procs));
   p.stat = SACTIVE;
   p.flag = PK_SYSTEM;
   p.comm = "system";
@@ -97,19 +133,18 @@ function createProc0(k: Kernel): Proc {
   return p;
 }
 
-/** Before there is a current CPU no lock can be taken; nobody else is there yet. */
-function bootGet<T extends Parameters<typeof poolGet>[0]>(k: Kernel, pool: T): ReturnType<T["view"]> | null {
-  cur.cpu = k.cpus.view(1);
-  return poolGet(pool) as ReturnType<T["view"]> | null;
-}
-
 function attachCpu(k: Kernel, realm: number): Cpu {
-  const ci = must(k, bootGet(k, k.cpus)) as Cpu;
+  const ci = must(k, poolGet(k.cpus));
   ci.state = CPU_STARTING;
   ci.realm = realm;
   ci.tick = k.g.ticks;
   ci.ticks = k.hz / 10;
   cvInit(k, ci.haltCv, "callout");
+  cvInit(k, ci.xcallCv, "xcall");
+  ci.cpuset = kcpusetCreate(k, true);
+  kcpusetSet(ci.cpuset, ci.index - 1);
+  kcpusetSet(k.g.attached, ci.index - 1);
+  if (ci.index === 1) kcpusetSet(k.g.running, 0);
   return ci;
 }
 
@@ -134,22 +169,14 @@ function createLwp0(k: Kernel, p0: Proc, ci: Cpu): Lwp {
 /** "idle/N": priority 0, bound, never enqueued (SCH-53). */
 function createIdle(k: Kernel, p0: Proc, ci: Cpu): void {
   const l = newLwp(k, p0, ci);
-  l.lid = p0.nlwpid = p0.nlwpid + 1;
   l.class = SCHED_RR;
   l.flag |= LW_IDLE;
   l.pflag |= LP_BOUND;
-  l.prflag = LPR_DETACHED;
   l.priority = 0;
-  l.named = 1;
   l.name = `idle/${ci.index - 1}`;
   l.stat = LSIDL;
   l.mutex = ci.lwplock;
-  p0.nlwps++;
-  p0.nrlwps++;
-  p0.ndlwps++;
-  p0.fdrefs++;
-  p0.credrefs++;
-  insert(k, p0, l);
+  adopt(p0, l);
   ci.idlelwp = l;
   if (ci.index === 1) return;
   // The other CPUs come up running their idle thread.
@@ -157,6 +184,44 @@ function createIdle(k: Kernel, p0: Proc, ci: Cpu): void {
   l.pflag |= LP_RUNNING;
   ci.curlwp = l;
   ci.onproc = l;
+}
+
+/**
+ * "xcall/N": bound, of priority 127 (MCH-2). It is born asleep, as it would be after its first run: there is nothing to do
+ * until somebody wakes it.
+ */
+function createXcall(k: Kernel, p0: Proc, ci: Cpu): void {
+  const l = newLwp(k, p0, ci);
+  l.class = SCHED_RR;
+  l.pflag |= LP_BOUND;
+  l.priority = PRI_XCALL;
+  l.name = `xcall/${ci.index - 1}`;
+  l.ctxkind = CTX_KTHREAD;
+  l.entry = KTHREAD_XCALL;
+  adopt(p0, l);
+  l.stat = LSSLEEP;
+  l.syncobj = SOBJ_CV;
+  l.wchan = ci.xcallCv;
+  l.sleepq = ci.xcallCv + CV_SLEEPQ;
+  l.wmesg = "xcall";
+  l.cvlock = k.xc.lock;
+  l.mutex = sleeptabBucket(k.sleeptab, ci.xcallCv);
+  k.w[l.sleepq + SLEEPQ_HEAD] = l.index;
+  k.w[l.sleepq + SLEEPQ_TAIL] = l.index;
+  ci.xcalllwp = l;
+}
+
+/** Makes it a detached thread of process 0. */
+function adopt(p0: Proc, l: Lwp): void {
+  l.lid = p0.nlwpid = p0.nlwpid + 1;
+  l.named = 1;
+  l.prflag = LPR_DETACHED;
+  p0.nlwps++;
+  p0.nrlwps++;
+  p0.ndlwps++;
+  p0.fdrefs++;
+  p0.credrefs++;
+  insert(p0.k, p0, l);
 }
 
 function newLwp(k: Kernel, p0: Proc, ci: Cpu): Lwp {

@@ -101,7 +101,8 @@ export function checkInvariants(k: Kernel): string[] {
 /** What is left of a machine on which every process has ended; an empty list means nothing but the system's own. */
 export function checkEmpty(k: Kernel): string[] {
   const wrong: string[] = [];
-  const own = k.g.ncpu + 1;
+  // lwp0, and for each CPU the idle thread and the cross-call thread.
+  const own = 2 * k.g.ncpu + 1;
   const level = (pool: Pool<View>, n: number) => {
     if (pool.inUse !== n) wrong.push(`${pool.inUse} ${pool.type.name} in use, not ${n}`);
   };
@@ -125,7 +126,7 @@ export function checkEmpty(k: Kernel): string[] {
   }
   for (let i = own + 1; i <= k.lwps.highWater; i++) {
     const l = k.lwps.view(i);
-    if (l.context !== null || l.closure !== null || l.stepped)
+    if ((l.gen & 1) === 0 && (l.context !== null || l.closure !== null || l.stepped))
       wrong.push(`LWP record ${i} still has a context`);
   }
   return wrong.concat(checkInvariants(k));

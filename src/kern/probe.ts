@@ -52,6 +52,9 @@ export const CLD_KILLED = 2;
 const MASK = GlobalsRecord.offset.probes;
 const SEQ = GlobalsRecord.offset.traceSeq;
 
+/** A bit of the same word that is no probe: switches are to be told to `pserializeSwitchpoint`. */
+export const HOOK_PSERIALIZE = 1 << 30;
+
 /** Whether anybody listens to probe `id`: ask first where the arguments cost something. */
 export function probing(k: Kernel, id: number): boolean {
   return (k.w[k.probesAt] & (1 << id)) !== 0;

@@ -88,6 +88,7 @@ export function softclock(ci: Cpu): void {
       wheelFile(k, ci, c);
       continue;
     }
+    if (w[c + CO_TIME] !== ci.tick) ci.calloutLate++;
     w[c + CO_FLAGS] = (w[c + CO_FLAGS] & ~CALLOUT_PENDING) | CALLOUT_FIRED | CALLOUT_INVOKING;
     ci.ncallouts--;
     ci.calloutRunning = c;
@@ -118,7 +119,10 @@ export function* calloutHalt(k: Kernel, c: number, interlock: number): Generator
   do {
     const ci = k.cpus.view(k.w[c + CO_CPU]);
     spinEnter(k, ci.haltLock);
-    if (ci.calloutRunning === c && ci !== cur.cpu) yield* cvWait(k, ci.haltCv, ci.haltLock);
+    if (ci.calloutRunning === c && ci !== cur.cpu) {
+      ci.calloutWait++;
+      yield* cvWait(k, ci.haltCv, ci.haltLock);
+    }
     spinExit(k, ci.haltLock);
   } while (calloutRunsElsewhere(k, c));
   if (interlock !== 0) yield* interlockEnter(k, interlock);

@@ -25,7 +25,8 @@ import { lwpLock } from "./lwplock.js";
 import { kassert } from "./panic.js";
 import { schedSteal } from "./placement.js";
 import { lwpEprio } from "./priority.js";
-import { fire, PROBE_SWITCH, probing } from "./probe.js";
+import { fire, HOOK_PSERIALIZE, PROBE_SWITCH, probing } from "./probe.js";
+import { pserializeSwitchpoint } from "./pserialize.js";
 import { runqFirst, schedDequeue, schedEnqueue, schedRotate, schedTakeFirst } from "./runq.js";
 import { atomicAnd, spinEnter, spinExit } from "./spin.js";
 import { setIdleOnproc, setStat } from "./state.js";
@@ -154,10 +155,19 @@ export function miSwitch(l: Lwp): boolean {
   if ((w[at + LWPCTL] | w[next.at + LWPCTL]) !== 0) publishSwitch(l, next, ci);
   w[c + CURLWP] = next.index;
   cur.next = next;
-  if (probing(k, PROBE_SWITCH)) fire(k, PROBE_SWITCH, l.proc.pid, l.lid, l.stat, next.lid, next.proc.pid);
+  if ((w[k.probesAt] & SWITCH_HOOKS) !== 0) tellSwitch(l, next, ci);
   spinExit(k, covering);
   delayPoint(k, AT_SWITCH_UNLOCKED);
   return true;
+}
+
+/** Whoever wants to know of each switch: a bit of the word that is asked anyway. */
+const SWITCH_HOOKS = (1 << PROBE_SWITCH) | HOOK_PSERIALIZE;
+
+function tellSwitch(l: Lwp, next: Lwp, ci: Cpu): void {
+  const { k } = ci;
+  if (probing(k, PROBE_SWITCH)) fire(k, PROBE_SWITCH, l.proc.pid, l.lid, l.stat, next.lid, next.proc.pid);
+  pserializeSwitchpoint(ci);
 }
 
 /** Writes who left and who comes into the words they share with their programs (SCH-33). */
@@ -191,7 +201,7 @@ export function lwpExitSwitchaway(l: Lwp): void {
   spinExit(k, ci.mutex);
   ci.nswitch++;
   if (next.lwpctl !== 0) publishSwitch(null, next, ci);
-  if (probing(k, PROBE_SWITCH)) fire(k, PROBE_SWITCH, l.proc.pid, l.lid, l.stat, next.lid, next.proc.pid);
+  if ((ci.w[k.probesAt] & SWITCH_HOOKS) !== 0) tellSwitch(l, next, ci);
   // From here the LWP's record may be freed at any moment: `curlwp` goes first, LP_RUNNING last.
   const flags = l.pflag & ~LP_RUNNING;
   ci.curlwp = next;

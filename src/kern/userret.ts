@@ -10,6 +10,7 @@ import {
   ATTN_HALT,
   ATTN_SLICE,
   ATTN_TICK,
+  ATTN_XCALL,
   LSSUSPENDED,
   LW_LWPCTL,
   LW_PENDSIG,
@@ -24,11 +25,13 @@ import { cvBroadcast } from "./condvar.js";
 import { AT_USERRET_SUSPENDED, delayPoint } from "./delay.js";
 import { lwpLock, lwpLocked, lwpUnlock } from "./lwplock.js";
 import { kassert } from "./panic.js";
+import { pserializeSwitchpoint } from "./pserialize.js";
 import { cpuNeedResched, flushKicks } from "./resched.js";
 import { clockPoll } from "./softclock.js";
 import { spinEnter, spinExit, spinOwned } from "./spin.js";
 import { setStat } from "./state.js";
 import { miSwitch, preempt } from "./switch.js";
+import { xcPoll } from "./xcall.js";
 import { cur } from "../sys/current.js";
 
 export const RET_USER = 0;
@@ -77,6 +80,12 @@ function poll(l: Lwp, ci: Cpu, attention: number): number {
   if ((attention & (ATTN_HALT | ATTN_SLICE)) !== 0) return RET_SWITCH;
   if ((attention & ATTN_TICK) !== 0) {
     clockPoll(ci);
+    flushKicks(l.k);
+    return AGAIN;
+  }
+  if ((attention & ATTN_XCALL) !== 0) {
+    xcPoll(ci);
+    pserializeSwitchpoint(ci);
     flushKicks(l.k);
     return AGAIN;
   }

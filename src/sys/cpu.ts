@@ -93,6 +93,22 @@ export const cpuFields = {
   /** Callouts queued. */
   ncallouts: i32("c"),
 
+  // --- cross-calls, CPU sets ---
+  /** It has a low-priority cross-call to run. */
+  xcallPending: i32("xc.lock"),
+  /** Ticket of the one that its thread runs; 0 = none. */
+  xcallTicket: f64("xc.lock"),
+  /** "xcall": its cross-call thread waits here, with `xc.lock`. */
+  xcallCv: area("xc.lock", CV_WORDS),
+  xcalllwp: the("~", "lwp"),
+  /** The set that holds this CPU alone. */
+  cpuset: ref("~", "kcpuset"),
+
+  // --- event counters (MCH-97) ---
+  /** Callouts that were due before the tick that ran them; waits for a handler to end. */
+  calloutLate: f64("c"),
+  calloutWait: f64("haltLock"),
+
   // --- lockstep ---
   /** Bits of the delay points at which it stops. */
   armed: i32("@"),

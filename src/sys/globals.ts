@@ -2,7 +2,8 @@
  * The kernel's global variables, as one record. Locks: a = proc_lock, @ = atomic, ~ = stable, clock = written by
  * the clock alone.
  */
-import { defineRecord, type Face, f64, i32, spinlock, text, View } from "./record.js";
+import { area, defineRecord, type Face, f64, i32, ref, spinlock, text, the, View } from "./record.js";
+import { CV_WORDS, MTX_WORDS } from "./shapes.js";
 
 export const globalsFields = {
   /** Who is to say why the machine is dead: set first, by one only. Then the text, then `dead`. */
@@ -61,6 +62,13 @@ export const globalsFields = {
   lockstep: i32("@"),
   /** Notified by a CPU that reached a delay point. */
   lockstepReached: i32("@"),
+  /** Sets of CPUs: those that exist, those that run (MCH-41). */
+  attached: the("~", "kcpuset"),
+  running: the("~", "kcpuset"),
+  /** The one join of kernel threads that goes on: its lock, who is waited for, "kthrwait" (MCH-51). */
+  kthreadLock: area("self", MTX_WORDS),
+  kthreadTarget: ref("kthreadLock", "lwp"),
+  kthreadCv: area("kthreadLock", CV_WORDS),
   /** LWPs asleep with something in the host to wake them, over all CPUs. */
   hostwait: i32("@"),
 } as const;

@@ -12,13 +12,16 @@ import { type Cpu, CpuRecord } from "./cpu.js";
 import { type Globals, GlobalsRecord } from "./globals.js";
 import { type Context, type Lwp, LwpRecord } from "./lwp.js";
 import { type Mutexobj, MutexobjRecord } from "./mutexobj.js";
+import { type Kcpuset, KcpusetRecord } from "./kcpuset.js";
 import { HZ } from "./param.js";
 import type { Port } from "./port.js";
 import { type Proc, ProcRecord } from "./proc.js";
+import { type Pserialize, PserializeRecord, type PszGlobals, PszGlobalsRecord } from "./pserialize.js";
 import type { RecordType, View } from "./record.js";
 import * as shape from "./shapes.js";
 import { type ThreadRec, ThreadRecord } from "./thread.js";
 import { type Turnstile, TurnstileRecord } from "./turnstile.js";
+import { type Xcall, XcallRecord } from "./xcall.js";
 
 /** Sizes of the machine's tables. Each is a limit, and each limit an error when it is reached. */
 export interface Limits {
@@ -133,8 +136,17 @@ export interface KernelOptions {
   readonly selfClocked?: boolean;
 }
 
+/** A kernel thread's function: what it returns is what it exits with (MCH-51). */
+export type KthreadFunction = (k: Kernel, arg: number) => Generator<void, number | void, void>;
+
+/** A cross-call's function. One of high priority must be a plain one. */
+export type CrossCall = (k: Kernel, a: number, b: number) => Generator<void, void, void> | void;
+
 /** Functions that lower parts of the kernel call and upper ones provide. Only of this realm. */
 export interface Slots {
+  /** Kernel threads and cross-calls by their numbers, from 1; a number means the same in every realm. */
+  readonly kthreads: KthreadFunction[];
+  readonly crosscalls: CrossCall[];
   /** By handler id; 0 is unused, 1 is the time-out of a sleep. */
   readonly calloutHandlers: ((k: Kernel, arg: number) => void)[];
   /** Takes the next deliverable signal of `l`, 0 = none. `p.lock` is held. */
@@ -178,6 +190,8 @@ export class Kernel {
   port!: Port;
   /** Slots that upper parts of the kernel fill at boot, so that imports go down only (R8). */
   readonly slots: Slots = {
+    kthreads: [],
+    crosscalls: [],
     calloutHandlers: [],
     issignal: () => 0,
     postsig: () => {},
@@ -190,6 +204,8 @@ export class Kernel {
   };
 
   readonly g: Globals;
+  readonly xc: Xcall;
+  readonly psz: PszGlobals;
   /** The views of the pools below, so that a reference is one load from here. */
   readonly cpuv: Cpu[];
   readonly procv: Proc[];
@@ -200,6 +216,9 @@ export class Kernel {
   readonly lwps: Pool<Lwp>;
   readonly turnstiles: Pool<Turnstile>;
   readonly mutexobjs: Pool<Mutexobj>;
+  readonly kcpusets: Pool<Kcpuset>;
+  readonly kcpusetv: Kcpuset[];
+  readonly pserializes: Pool<Pserialize>;
 
   /** Addresses of tables. */
   readonly sleeptab: number;
@@ -211,6 +230,8 @@ export class Kernel {
   readonly uidtab: number;
   readonly pidtab: number;
   readonly pidtabMask: number;
+  /** Headers of the object caches, by their numbers. */
+  readonly caches: number;
   readonly trace: number;
   readonly scratch: number;
   readonly threads: Pool<ThreadRec>;
@@ -228,7 +249,7 @@ export class Kernel {
     this.delays = options.delays ?? false;
     const at = new Layout();
     const globals = at.take(GlobalsRecord.words);
-    const headers = [0, 1, 2, 3, 4, 5].map(() => at.take(POOL_HEADER_WORDS));
+    const headers = [0, 1, 2, 3, 4, 5, 6, 7].map(() => at.take(POOL_HEADER_WORDS));
     this.sleeptab = at.take(shape.SLEEPTAB_SIZE * shape.SLEEPTAB_BUCKET_WORDS);
     this.parktab = at.take(shape.SLEEPTAB_SIZE * shape.SLEEPTAB_BUCKET_WORDS);
     this.tstab = at.take(shape.TSTAB_SIZE * shape.TSTAB_BUCKET_WORDS);
@@ -236,7 +257,10 @@ export class Kernel {
     this.uidtab = at.take(limits.uids * 2);
     this.pidtabMask = (1 << (32 - Math.clz32(limits.procs))) - 1;
     this.pidtab = at.take((this.pidtabMask + 1) * 2);
+    this.caches = at.take(shape.CACHES_MAX * shape.CACHE_WORDS);
     this.blockPool = at.take(POOL_HEADER_WORDS);
+    const xcall = at.take(XcallRecord.words);
+    const psz = at.take(PszGlobalsRecord.words);
     const cpuBase = at.take(CpuRecord.words * limits.cpus);
     this.#fixedEnd = at.words;
     this.scratch = at.take(limits.scratch);
@@ -250,6 +274,9 @@ export class Kernel {
     const tsBase = at.take(TurnstileRecord.words * limits.lwps);
     // Processes share them: there are never more than processes.
     const mutexobjBase = at.take(MutexobjRecord.words * limits.procs);
+    const kcpusetLimit = 2 + limits.cpus + limits.procs;
+    const kcpusetBase = at.take(KcpusetRecord.words * kcpusetLimit);
+    const pserializeBase = at.take(PserializeRecord.words * limits.procs);
     const threadBase = at.take(ThreadRecord.words * limits.threads);
     this.blockBase = at.take(BLOCK_WORDS * limits.blocks);
 
@@ -260,6 +287,8 @@ export class Kernel {
     this.d = new Float64Array(this.buffer);
     this.b = new Uint8Array(this.buffer);
     this.g = new GlobalsRecord.View(this, globals, 1);
+    this.xc = new XcallRecord.View(this, xcall, 1);
+    this.psz = new PszGlobalsRecord.View(this, psz, 1);
     this.probesAt = globals + GlobalsRecord.offset.probes;
     this.timeAt = (globals + GlobalsRecord.offset.time) >> 1;
     this.ticksAt = globals + GlobalsRecord.offset.ticks;
@@ -274,6 +303,9 @@ export class Kernel {
     this.turnstilev = this.turnstiles.views;
     this.threads = new Pool(this, ThreadRecord, headers[4], threadBase, limits.threads);
     this.mutexobjs = new Pool(this, MutexobjRecord, headers[5], mutexobjBase, limits.procs);
+    this.kcpusets = new Pool(this, KcpusetRecord, headers[6], kcpusetBase, kcpusetLimit);
+    this.kcpusetv = this.kcpusets.views;
+    this.pserializes = new Pool(this, PserializeRecord, headers[7], pserializeBase, limits.procs);
   }
 
   /** This realm's view of LWP `index`, or null for 0. */
@@ -289,7 +321,8 @@ export class Kernel {
 
   /** Clears what was touched, so that the machine can be booted anew (simulated machines). */
   reset(scratchUsed: number): void {
-    for (const pool of [this.procs, this.lwps, this.turnstiles, this.threads, this.mutexobjs]) {
+    const pools = [this.procs, this.lwps, this.turnstiles, this.threads, this.mutexobjs];
+    for (const pool of [...pools, this.kcpusets, this.pserializes] as Pool<View>[]) {
       this.w.fill(0, pool.base, pool.base + pool.highWater * pool.type.words);
       if (pool.type.coldWords > 0) this.w.fill(0, pool.coldAt(1), pool.coldAt(pool.highWater + 1));
     }

@@ -140,6 +140,8 @@ export const ATTN_TICK = 0x10;
 export const ATTN_SLICE = 0x20;
 /** The machine stops: it was shut down, or a kernel assertion failed. */
 export const ATTN_HALT = 0x40;
+/** A cross-call of high priority is to be run: the counterpart of the interrupt that other CPUs send (MCH-4). */
+export const ATTN_XCALL = 0x80;
 
 // --- CPU states (ci.state) ---------------------------------------------------------------------
 
@@ -150,8 +152,25 @@ export const CPU_HALTED = 3;
 /** Its worker died. Whoever waits for a lock it holds panics. */
 export const CPU_FAILED = 4;
 
+// --- kernel threads and cross-calls (MCH-50, MCH-1) ---------------------------------------------
+
+/** Leave it LSIDL. */
+export const KTHREAD_IDLE = 0x1;
+export const KTHREAD_MPSAFE = 0x2;
+/** It serves interrupts; needs MPSAFE. */
+export const KTHREAD_INTR = 0x4;
+/** Time-shared; round-robin otherwise. */
+export const KTHREAD_TS = 0x8;
+/** Somebody will join it, and it waits for that. */
+export const KTHREAD_MUSTJOIN = 0x10;
+
+/** Run it at the target's next poll instead of in its cross-call thread. */
+export const XC_HIGHPRI = 1;
+
 // --- sizes -------------------------------------------------------------------------------------
 
+/** CPUs that a set of CPUs has room for, a multiple of 32; a machine has at most 32 (MCH-40). */
+export const MAXCPUS = 64;
 /** Bytes of an LWP's name buffer, the final NUL included. */
 export const MAXCOMLEN = 16;
 /** Bytes of a wait message that tools show. */
@@ -184,6 +203,8 @@ export const CTX_CLOSURE = 1;
 export const CTX_ENTRY = 2;
 /** A step function: its whole state is in kernel memory. */
 export const CTX_STEP = 3;
+/** A function of the kernel, by its number in `slots.kthreads`: the same on every CPU. */
+export const CTX_KTHREAD = 4;
 
 // --- signals -----------------------------------------------------------------------------------
 

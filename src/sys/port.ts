@@ -24,6 +24,8 @@ export interface Port {
   procExited(p: Proc): void;
   /** Answers a choice, 0..n-1; 0 on real CPUs (R6). */
   choose(site: string, n: number): number;
+  /** A line for whoever looks after the machine. */
+  log(message: string): void;
   /** The machine is dead: write the dump. Takes no lock. */
   panicked(message: string): void;
   /** Stops at a delay point until it is granted (lockstep). */

@@ -58,6 +58,16 @@ export const WHEEL_BITS = 8;
 export const WHEEL_SIZE = 1 << WHEEL_BITS;
 export const WHEEL_LEVELS = 4;
 
+// --- object caches ---
+/** A lock, the first constructed object that nobody uses and how many there are, those who wait for one. */
+export const CACHE_LOCK = 0;
+export const CACHE_FREE = 2;
+export const CACHE_COUNT = 3;
+export const CACHE_CV = 4;
+export const CACHE_WORDS = 8;
+/** Caches there is room for. */
+export const CACHES_MAX = 8;
+
 // --- hash tables ---
 export const SLEEPTAB_SIZE = 128;
 /** A lock and a queue. */

@@ -259,9 +259,9 @@ test("LWP-25: p_nrlwps, exit of the last LWP: -1 as the process becomes a zombie
   atDelayPoint(m, "exit.away", (l) => seen.push(l.proc.nrlwps));
   m.runToEnd(nothing);
   assert.deepEqual(seen, [0]);
-  // lwp0, and one idle thread for each CPU.
+  // lwp0, and an idle and a cross-call thread for each CPU.
   const p0 = m.k.procs.view(1);
-  assert.deepEqual([p0.nlwps, p0.nrlwps], [4, 4]);
+  assert.deepEqual([p0.nlwps, p0.nrlwps], [7, 7]);
 });
 
 test("LWP-25: p_nrlwps counts IDL, RUN, ONPROC and SLEEP at every step of random runs", () => {
@@ -331,7 +331,7 @@ test("LWP-27: p_nlwpid is the last lid handed out: 0 in a new process, 1 in proc
   const p0 = m.k.procs.view(1);
   // lwp0 is 1; the idle threads came after.
   assert.equal(m.k.lwps.view(1).lid, 1);
-  assert.equal(p0.nlwpid, 3);
+  assert.equal(p0.nlwpid, 5);
   const created = m.asCpu(() => K.procCreate(m.k, p0, { comm: "new" }) as K.Proc);
   assert.equal(created.nlwpid, 0);
   const p = inMain(m, function* (proc) {

@@ -19,16 +19,16 @@ function bootOnly(limits = LIMITS): K.Kernel {
   }
 }
 
-test("LWP-37: boot leaves alllwp with lwp0 and the idle threads alone, newest first, and a pool that clears what it hands out", () => {
+test("LWP-37: boot leaves alllwp with lwp0 and the threads of the CPUs alone, newest first, and a pool that clears what it hands out", () => {
   const k = bootOnly();
   assert.deepEqual(
     K.allLwps(k).map((l) => l.name),
-    ["idle/1", "idle/0", "swapper"],
+    ["xcall/1", "xcall/0", "idle/1", "idle/0", "swapper"],
   );
-  assert.deepEqual([k.g.nlwps, k.lwps.inUse, k.turnstiles.inUse], [3, 3, 3]);
+  assert.deepEqual([k.g.nlwps, k.lwps.inUse, k.turnstiles.inUse], [5, 5, 5]);
   assert.deepEqual(
     K.allProcs(k).map((p) => [p.pid, p.comm, p.nlwps]),
-    [[0, "system", 3]],
+    [[0, "system", 5]],
   );
 });
 
@@ -121,13 +121,13 @@ test("LWP-38: lwp0, field by field", () => {
 test("LWP-38: lwp0 is the first of process 0, which has a reference of each of its LWPs on credentials and descriptors", () => {
   const k = bootOnly();
   const p0 = k.procs.view(1);
-  // Two idle threads came after lwp0, which had the number that the process counted from.
-  assert.deepEqual([p0.nlwps, p0.nzlwps, p0.nrlwps, p0.ndlwps, p0.nlwpid], [3, 0, 3, 2, 3]);
-  assert.deepEqual([p0.credrefs, p0.fdrefs, p0.uid], [3, 3, 0]);
+  // Four threads of the CPUs came after lwp0, which had the number that the process counted from.
+  assert.deepEqual([p0.nlwps, p0.nzlwps, p0.nrlwps, p0.ndlwps, p0.nlwpid], [5, 0, 5, 4, 5]);
+  assert.deepEqual([p0.credrefs, p0.fdrefs, p0.uid], [5, 5, 0]);
   assert.deepEqual([p0.stat, p0.flag & K.PK_SYSTEM], [K.SACTIVE, K.PK_SYSTEM]);
   assert.deepEqual(
     K.procLwps(p0).map((l) => l.lid),
-    [3, 2, 1],
+    [5, 4, 3, 2, 1],
   );
 });
 
@@ -135,5 +135,48 @@ test("LWP-38: turnstile0 is never given back, whatever is done on the machine", 
   const m = new TestMachine();
   const lwp0 = m.k.lwps.view(1);
   for (let i = 0; i < 3; i++) m.runToEnd(function* () {});
-  assert.deepEqual([lwp0.ts?.index, m.k.turnstiles.inUse], [1, 2]);
+  assert.deepEqual([lwp0.ts?.index, m.k.turnstiles.inUse], [1, 3]);
+});
+
+test("MCH-90, MCH-91: boot leaves the CPU sets, the locks and the queues of all mechanisms ready before the first LWP runs", () => {
+  const k = bootOnly();
+  const { g, xc, w } = k;
+  for (const m of [g.kthreadLock, xc.lock]) assert.equal(w[m + K.MTX_TYPE], K.MTX_ADAPTIVE);
+  assert.deepEqual(
+    [K.cvWmesg(k, g.kthreadCv), K.cvWmesg(k, xc.cv), K.cvWmesg(k, xc.hiCv)],
+    ["kthrwait", "xclocv", "xchicv"],
+  );
+  assert.deepEqual([xc.head, xc.tail, xc.done, xc.hiHead, xc.hiDone, k.psz.pending], [0, 0, 0, 0, 0, 0]);
+  // What each stage needs of the ones before: the limit of LWPs, lwp0 with turnstile0 on the first CPU, then the threads.
+  assert.equal(g.maxlwp, LIMITS.lwps);
+  assert.deepEqual([k.lwps.view(1).ts?.index, k.lwps.view(1).cpu], [1, k.cpus.view(1)]);
+  assert.equal(k.slots.calloutHandlers[K.CALLOUT_SLEEPQ_TIMEOUT], K.sleepqTimeout);
+});
+
+test("MCH-92: each CPU gets its number, its set, its idle and its cross-call thread; on the boot CPU the booter runs, elsewhere the idle thread", () => {
+  const k = bootOnly();
+  const lwp0 = k.lwps.view(1);
+  assert.equal(k.g.ncpu, 2);
+  assert.equal(k.g.ncpuonline, 2);
+  for (let n = 0; n < 2; n++) {
+    const ci = k.cpus.view(n + 1);
+    assert.equal(K.kcpusetIsset(k.g.attached, n), true);
+    assert.deepEqual(
+      [K.kcpusetCountset(ci.cpuset as K.Kcpuset), K.kcpusetIsset(ci.cpuset as K.Kcpuset, n)],
+      [1, true],
+    );
+    assert.deepEqual([ci.idlelwp.name, ci.xcalllwp.name], [`idle/${n}`, `xcall/${n}`]);
+    assert.equal(ci.curlwp, n === 0 ? lwp0 : ci.idlelwp);
+    assert.deepEqual([ci.count, ci.ncallouts, K.cvWmesg(k, ci.haltCv)], [0, 0, "callout"]);
+    assert.deepEqual([stateOf(ci.xcalllwp), K.sleepqFirst(k, ci.xcallCv)], ["SLEEP", ci.xcalllwp]);
+  }
+});
+
+test("MCH-93: only the boot CPU is among those that run until the others' loops have started", () => {
+  const k = bootOnly();
+  const running = () => [0, 1].filter((n) => K.kcpusetIsset(k.g.running, n));
+  assert.deepEqual(running(), [0]);
+  assert.equal(k.cpus.view(2).state, K.CPU_STARTING);
+  K.cpuRunning(k.cpus.view(2));
+  assert.deepEqual([running(), k.cpus.view(2).state], [[0, 1], K.CPU_ONLINE]);
 });

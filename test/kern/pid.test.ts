@@ -191,7 +191,7 @@ describe("LWPs with a process id", () => {
   });
 
   test("LWP-36: without room for the LWP itself its id is not kept", () => {
-    const m = new TestMachine({ limits: { lwps: 4 } });
+    const m = new TestMachine({ limits: { lwps: 5 } });
     m.spawn(function* () {
       assert.ok(create() !== null);
       assert.deepEqual([create(), m.k.g.npids], [null, 3]);

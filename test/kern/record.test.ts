@@ -4,7 +4,7 @@ import { test } from "node:test";
 import * as K from "lwp/kernel";
 import { assertPanics, TestMachine } from "../support/sim.js";
 
-const LIMITS: K.Limits = { ...K.SIMULATED_LIMITS, cpus: 1, procs: 3, lwps: 4, trace: 8 };
+const LIMITS: K.Limits = { ...K.SIMULATED_LIMITS, cpus: 1, procs: 3, lwps: 5, trace: 8 };
 
 /** One field of each kind, laid out so that a double needs padding before it; some apart, in the cold table of LWPs. */
 const FIELDS: K.Fields = {
@@ -152,12 +152,12 @@ test("a pool has one view per record, and refuses indices outside its limit", ()
   assert.equal(k.lwps.view(3), k.lwps.view(3));
   assert.equal(k.lwps.view(1).at, k.lwps.base);
   assert.equal(k.lwps.view(4).at, k.lwps.base + 3 * K.LwpRecord.words);
-  for (const index of [0, -1, 5, Number.NaN]) {
+  for (const index of [0, -1, 6, Number.NaN]) {
     assert.throws(() => k.lwps.view(index), RangeError, `index ${index}`);
   }
 });
 
-/** A machine of four LWPs, of which boot has taken two. */
+/** A machine of five LWPs, of which boot has taken three. */
 function poolMachine(): TestMachine {
   return new TestMachine({ limits: LIMITS });
 }
@@ -166,19 +166,19 @@ test("a pool hands out zeroed records until its limit, and the last one freed fi
   const m = poolMachine();
   const { lwps } = m.k;
   m.asCpu(() => {
-    assert.equal(lwps.inUse, 2);
+    assert.equal(lwps.inUse, 3);
     const a = K.poolGet(lwps) as K.Lwp;
     const b = K.poolGet(lwps) as K.Lwp;
-    assert.deepEqual([a.index, b.index, lwps.inUse, lwps.highWater], [3, 4, 4, 4]);
+    assert.deepEqual([a.index, b.index, lwps.inUse, lwps.highWater], [4, 5, 5, 5]);
     assert.equal(K.poolGet(lwps), null);
-    assert.equal(lwps.inUse, 4);
+    assert.equal(lwps.inUse, 5);
     a.lid = 77;
     a.rtime = 1.5;
     a.name = "old";
     a.private = 5;
     K.poolPut(lwps, a);
     K.poolPut(lwps, b);
-    assert.deepEqual([lwps.inUse, lwps.highWater], [2, 4]);
+    assert.deepEqual([lwps.inUse, lwps.highWater], [3, 5]);
     assert.equal(K.poolGet(lwps), b);
     assert.equal(K.poolGet(lwps), a);
     assert.deepEqual([a.lid, a.rtime, a.name, a.private], [0, 0, "", 0]);
@@ -218,12 +218,12 @@ test("tables that are full are errors: no process beyond the limit, and nothing 
   const m = poolMachine();
   const body = function* (): Generator<undefined, void> {};
   const spawn = () => m.sim.spawn({ comm: "x" }, { kind: K.CTX_CLOSURE, closure: body });
-  // Boot has taken one process and two LWPs; of four LWPs and three processes each runs out once.
+  // Boot has taken one process and three LWPs; of five LWPs and three processes each runs out once.
   assert.notEqual(spawn(), null);
   assert.notEqual(spawn(), null);
-  assert.equal(spawn(), null, "three processes, and four LWPs, are all there are");
+  assert.equal(spawn(), null, "three processes, and five LWPs, are all there are");
   m.run();
-  assert.deepEqual([m.k.lwps.inUse, m.k.procs.inUse, m.k.turnstiles.inUse], [2, 1, 2]);
+  assert.deepEqual([m.k.lwps.inUse, m.k.procs.inUse, m.k.turnstiles.inUse], [3, 1, 3]);
   assert.equal(m.sim.collected.length, 2);
 });
 
@@ -234,7 +234,7 @@ test("a machine that cannot have its LWP's turnstile gives the record back", () 
   const spawn = () => m.sim.spawn({ comm: "x" }, { kind: K.CTX_CLOSURE, closure: body });
   const spare = m.asCpu(() => [K.poolGet(m.k.turnstiles), K.poolGet(m.k.turnstiles)]);
   assert.equal(spawn(), null);
-  assert.deepEqual([m.k.lwps.inUse, m.k.procs.inUse, m.k.g.nprocs], [2, 1, 1]);
+  assert.deepEqual([m.k.lwps.inUse, m.k.procs.inUse, m.k.g.nprocs], [3, 1, 1]);
   m.asCpu(() => K.poolPut(m.k.turnstiles, spare[0] as K.Turnstile));
   assert.notEqual(spawn(), null);
   m.run();
