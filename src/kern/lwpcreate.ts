@@ -40,7 +40,7 @@ import { lwpFree } from "./lwpfree.js";
 import { kassert } from "./panic.js";
 import { schedTakecpu } from "./placement.js";
 import { procAllocPid, procReservePid, procUnreservePid } from "./pid.js";
-import { clearCold, poolGet, poolPut, rawGet } from "./pool.js";
+import { clear, clearCold, poolGet, poolPut, rawGet } from "./pool.js";
 import { fire, PROBE_LWP_CREATE, PROBE_LWP_START } from "./probe.js";
 import { flushKicks } from "./resched.js";
 import { runqAdmit } from "./runq.js";
@@ -117,8 +117,8 @@ function recycleZombie(p2: Proc): Lwp | null {
   lwpFree(l, true, false);
   kassert(k, l.piLenders === null && l.inheritedprio === PRI_NONE, "lwpCreate: a zombie with loans");
   const ts = l.w[l.at + TS];
-  l.w.fill(0, l.at + 2, l.at + k.lwps.type.words);
-  clearCold(l, k.lwps);
+  clear(l.w, l.at + 2, l.at + LwpRecord.words);
+  clearCold(k.lwps, l.index);
   l.w[l.at + TS] = ts;
   // A handle to the dead one must not find the new one: as if released and allocated.
   l.w[l.at] += 2;

@@ -12,23 +12,30 @@ import { spinEnter, spinExit } from "./spin.js";
 
 /** A zeroed record, or null when the pool's limit is reached. */
 export function poolGet<T extends View>(pool: Pool<T>): T | null {
-  const index = rawGet(pool.k, pool.header, pool.base, pool.type.words, pool.limit);
+  // All by index: a record of any type in one place would make each access a search.
+  const { k, type, base } = pool;
+  const index = rawGet(k, pool.header, base, type.words, pool.limit);
   if (index === 0) return null;
-  const record = pool.view(index);
   // In its first life the cold part was never touched, and is not now.
-  if (record.gen !== 1) clearCold(record, pool);
-  return record;
+  if (type.coldWords > 0 && k.w[base + (index - 1) * type.words] !== 1) clearCold(pool, index);
+  return pool.view(index);
 }
 
 /** Clears the cold part of a record that serves again. */
-export function clearCold<T extends View>(record: T, pool: Pool<T>): void {
-  const { coldWords } = pool.type;
-  if (coldWords > 0) pool.k.w.fill(0, pool.coldAt(record.index), pool.coldAt(record.index) + coldWords);
+export function clearCold<T extends View>(pool: Pool<T>, index: number): void {
+  const at = pool.coldAt(index);
+  clear(pool.k.w, at, at + pool.type.coldWords);
+}
+
+/** A record is short, and a call of the host's `fill` costs more than the loop. */
+export function clear(w: Int32Array, from: number, to: number): void {
+  for (let i = from; i < to; i++) w[i] = 0;
 }
 
 /** Gives a record back. Its generation changes, so handles to it no longer match. */
 export function poolPut<T extends View>(pool: Pool<T>, record: T): void {
-  rawPut(pool.k, pool.header, record.at, record.index);
+  const { index } = record;
+  rawPut(pool.k, pool.header, pool.base + (index - 1) * pool.type.words, index);
 }
 
 /** The same over a header and a base address; returns the index, or 0. */
@@ -49,7 +56,7 @@ export function rawGet(k: Kernel, header: number, base: number, words: number, l
   w[header + POOL_INUSE]++;
   spinExit(k, header + POOL_LOCK);
   const at = base + (index - 1) * words;
-  if (!fresh) w.fill(0, at + 1, at + words);
+  if (!fresh) clear(w, at + 1, at + words);
   w[at]++;
   return index;
 }
