@@ -3,6 +3,8 @@
  *
  * Programs import `Thread` and `until`; who embeds a machine imports `run` or `boot`.
  */
+import "./observe/reports.js";
+
 export { LwpError } from "./sys/errno.js";
 export type { EventOptions, EventStream, EventType, MachineEvent } from "./machine/events.js";
 export { boot, type BootOptions, Machine } from "./machine/machine.js";
@@ -11,6 +13,8 @@ export { type Exit, ExitError, MachineError, type Process } from "./machine/proc
 export { run } from "./machine/run.js";
 export { runSimulated, SimulatedMachine, type Simulation } from "./machine/simulated.js";
 export type { CpuStats } from "./machine/stats.js";
+export type { ListOptions, LwpInfo, LwpName, LwpWait } from "./machine/observer.js";
+export { psTable } from "./observe/table.js";
 export type { Operation } from "./syscall/operation.js";
 export { Cancelled } from "./thread/cancel.js";
 export { Thread, ThreadError } from "./thread/thread.js";

@@ -4,6 +4,7 @@
  * Exit status: the program's own; 2 it could not be started; 70 the machine stopped (a CPU died, or a kernel assertion
  * failed); 128 + n it was ended by signal n, as an uncaught exception does (n = 6).
  */
+import "../observe/reports.js";
 import { LinkError } from "../machine/factory.js";
 import { linkProgram } from "../machine/link.js";
 import { boot, type Machine } from "../machine/machine.js";
@@ -25,7 +26,11 @@ export async function run(file: string, args: readonly string[], options: RunOpt
   let machine: Machine | null = null;
   try {
     const linked = await linkProgram(file);
-    machine = await boot({ cpus: options.cpus, dedicated: true });
+    machine = await boot({
+      cpus: options.cpus,
+      dedicated: true,
+      reports: options.json === true ? "json" : "text",
+    });
     const bootMs = performance.now();
     const p = await machine.execLinked(linked, args);
     const exit = await p.exited;

@@ -15,11 +15,14 @@ import { HostPort } from "../cpu/hostport.js";
 import { panic } from "../kern/panic.js";
 import { attend } from "./attached.js";
 import type { ClockBoot, ClockNews, CpuBoot } from "./letters.js";
+import { loadObserver } from "./observer.js";
 import { writeDump } from "./realm.js";
+
+await loadObserver();
 
 const boot = workerData as ClockBoot;
 const k = new Kernel(boot.limits, { mp: true }, boot.buffer);
-k.port = new HostPort(k, (message) => writeDump(k, message));
+k.port = new HostPort(k, (message) => writeDump(k, message, boot.format));
 const first = boot.client ? 1 : 2;
 const tell = (news: ClockNews) => parentPort?.postMessage(news);
 /** How long a CPU may take to see that the machine stops. */

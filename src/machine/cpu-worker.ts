@@ -2,6 +2,7 @@
 import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import { AttachedCpu } from "./attached.js";
 import type { CpuBoot, Letter } from "./letters.js";
+import { loadObserver } from "./observer.js";
 import { writeNow } from "./output.js";
 import { hostKernel, Realm } from "./realm.js";
 
@@ -24,8 +25,9 @@ function writeDirectly(stream: NodeJS.WriteStream, fd: number): void {
 writeDirectly(process.stdout, 1);
 writeDirectly(process.stderr, 2);
 
-const k = hostKernel(boot.limits, { mp: true, delays: boot.delays }, boot.buffer);
-const realm = new Realm(k, (news) => boot.port.postMessage(news));
+await loadObserver();
+const k = hostKernel(boot.limits, { mp: true, delays: boot.delays }, boot.format, boot.buffer);
+const realm = new Realm(k, (news) => boot.port.postMessage(news), { format: boot.format });
 const cpu = new AttachedCpu(realm.k.cpus.view(boot.index));
 // Letters are read when the CPU looks for them, never by an event: it may be blocked in between.
 const nextLetter = (): Letter | null => {

@@ -2,6 +2,7 @@
 import type { MessagePort } from "node:worker_threads";
 import type { Limits } from "../sys/kernel.js";
 import type { LinkedProgram } from "./factory.js";
+import type { ReportFormat } from "./observer.js";
 
 /** To a CPU. It is told by `ci.mail` and its attention word, and reads at its next turn. */
 export type Letter =
@@ -42,6 +43,8 @@ export interface WorkerBoot {
   readonly embedded: boolean;
   /** Delay points may be armed. */
   readonly delays: boolean;
+  /** How reports are written. */
+  readonly format: ReportFormat;
 }
 
 export interface ClockBoot extends WorkerBoot {

@@ -23,6 +23,7 @@ import { EventHub, type EventOptions, EventStream, type EventType, tellExec } fr
 import { LinkError, type LinkedProgram } from "./factory.js";
 import type { ClockBoot, ClockNews, Letter, News } from "./letters.js";
 import { hasSharedMemory, refusal, warnOneCpu, whyOneCpu, WorkersError } from "./means.js";
+import { type ListOptions, type LwpInfo, observer, type ReportFormat } from "./observer.js";
 import { type Exit, exitOf, MachineError, type Process } from "./process.js";
 import { hostKernel, mainOf, Realm } from "./realm.js";
 import { SimulatedMachine, type Simulation } from "./simulated.js";
@@ -39,6 +40,8 @@ export interface BootOptions {
   readonly dedicated?: boolean;
   /** The caller is no CPU: all of them are workers. */
   readonly client?: boolean;
+  /** How reports are written to standard error: for people, or as lines of JSON. "text" unless said. */
+  readonly reports?: ReportFormat;
 }
 
 interface Waiter<T> {
@@ -104,6 +107,7 @@ export class Machine {
   readonly #events: EventHub;
   readonly #publisher: Publisher;
   readonly #client: boolean;
+  readonly #format: ReportFormat;
   readonly #ports: MessagePort[] = [];
   /** Letters to CPU 0 where that is this realm. */
   readonly #ownLetters: Letter[] = [];
@@ -124,11 +128,13 @@ export class Machine {
   constructor(options: BootOptions) {
     const cores = availableParallelism();
     this.#client = options.client ?? false;
+    this.#format = options.reports ?? "text";
     this.cpus = checkCpus(options.cpus ?? cores);
     const limits: Limits = { ...DEFAULT_LIMITS, ...options.limits, cpus: this.cpus };
     const mp = this.cpus > 1 || this.#client;
-    const k = hostKernel(limits, { mp, selfClocked: !mp, shared: hasSharedMemory(), delays: this.#client });
-    this.#realm = new Realm(k, (news) => this.#hear(news));
+    const shared = hasSharedMemory();
+    const k = hostKernel(limits, { mp, selfClocked: !mp, shared, delays: this.#client }, this.#format);
+    this.#realm = new Realm(k, (news) => this.#hear(news), { format: this.#format });
     this.#bootKernel();
     this.#events = new EventHub(k);
     this.#publisher = new Publisher(this.#events, this);
@@ -175,6 +181,7 @@ export class Machine {
       idleSpins,
       embedded,
       delays: this.#client,
+      format: this.#format,
       client: this.#client,
       ports: remote,
     };
@@ -360,6 +367,11 @@ export class Machine {
    */
   events<T extends EventType = EventType>(options: EventOptions<T> = {}): EventStream<T> {
     return new EventStream(this.#events, options);
+  }
+
+  /** Every thread, what it does and what it waits for, by process and id. Takes no lock; the machine goes on meanwhile. */
+  ps(options: ListOptions = {}): LwpInfo[] {
+    return observer().list(this.kernel, options);
   }
 
   /** What each CPU has done. */

@@ -4,7 +4,6 @@
  * The same for the booting realm and for workers; only who carries letters and news differs.
  */
 import { basename } from "node:path";
-import { inspect } from "node:util";
 import { cur } from "../sys/current.js";
 import { type Cpu, CpuRecord } from "../sys/cpu.js";
 import { EAGAIN, KernelAssertion, LwpError } from "../sys/errno.js";
@@ -18,7 +17,6 @@ import type { StepFunction } from "../context/step.js";
 import { asCpu } from "../cpu/dispatcher.js";
 import { HostPort } from "../cpu/hostport.js";
 import { cpuLoop, type LoopOptions } from "../cpu/loop.js";
-import { dump } from "../kern/dump.js";
 import { hostwaitAdd } from "../kern/hostwait.js";
 import { kernelAttach } from "../kern/init.js";
 import { panic } from "../kern/panic.js";
@@ -43,6 +41,7 @@ import {
   mapStack,
 } from "./factory.js";
 import type { Letter, News } from "./letters.js";
+import { observer, type ReportFormat } from "./observer.js";
 import { writeNow } from "./output.js";
 
 /** A program in this realm. */
@@ -60,10 +59,18 @@ const MODULES: Readonly<Record<string, string>> = {
   "lwp/syscall": "../syscall/index.js",
 };
 
+export interface RealmOptions {
+  /** How reports are written; for people unless said. */
+  readonly format?: ReportFormat;
+  /** Stands in for the host where its promises cannot be awaited: on a simulated machine. */
+  readonly host?: (promise: PromiseLike<unknown>) => unknown;
+}
+
 export class Realm {
   readonly k: Kernel;
   /** Where news go. */
   readonly #tell: (news: News) => void;
+  readonly #format: ReportFormat;
   readonly #programs = new Map<number, Program>();
   readonly #factories = new Map<string, Factory>();
   readonly #steps: StepFunction[] = [];
@@ -71,12 +78,12 @@ export class Realm {
   readonly #catchers = new Map<number, (error: unknown) => void>();
   ci: Cpu | null = null;
 
-  /** `host` stands in for the host where its promises cannot be awaited: on a simulated machine. */
-  constructor(k: Kernel, tell: (news: News) => void, host?: (promise: PromiseLike<unknown>) => unknown) {
+  constructor(k: Kernel, tell: (news: News) => void, options: RealmOptions = {}) {
     this.#tell = tell;
+    this.#format = options.format ?? "text";
     this.k = k;
     kernelAttach(this.k);
-    setThreadHost(this.k, this.#services(host));
+    setThreadHost(this.k, this.#services(options.host));
     attachContexts(this.k, {
       steps: this.#steps,
       ending: threadEnding,
@@ -95,11 +102,17 @@ export class Realm {
       entryAt: (id, entry) => program(id).entries[entry],
       fatal: (pid, lid, error) => {
         const catcher = this.#catchers.get(pid);
-        if (catcher === undefined) reportFatal(pid, lid, error);
+        if (catcher === undefined) this.#say(observer().exception(this.k, pid, lid, error, this.#format));
         else catcher(error);
       },
       awaitHost,
+      unjoined: (pid, lid, error) => this.#say(observer().unjoined(this.k, pid, lid, error, this.#format)),
     };
+  }
+
+  /** Told at once, whatever the event loops do. */
+  #say(report: string): void {
+    writeNow(2, report);
   }
 
   /** From now on `catcher` is told of an exception that ends that process; null = standard error is. */
@@ -246,9 +259,14 @@ export class Realm {
 }
 
 /** The kernel of a realm with real CPUs. */
-export function hostKernel(limits: Limits, options: KernelOptions, buffer?: SharedArrayBuffer): Kernel {
+export function hostKernel(
+  limits: Limits,
+  options: KernelOptions,
+  format: ReportFormat,
+  buffer?: SharedArrayBuffer,
+): Kernel {
   const k = new Kernel(limits, options, buffer);
-  k.port = new HostPort(k, (message) => writeDump(k, message));
+  k.port = new HostPort(k, (message) => writeDump(k, message, format));
   return k;
 }
 
@@ -267,14 +285,7 @@ async function machineModule(spec: string): Promise<object> {
   return (await import(new URL(path, import.meta.url).href)) as object;
 }
 
-/** An exception that ends a process: told at once, whatever the event loops do. */
-function reportFatal(pid: number, lid: number, error: unknown): void {
-  const text = error instanceof Error ? mapStack(inspect(error)) : String(error);
-  writeNow(2, `process ${pid}: thread ${lid} ended it with an exception:\n${text}\n`);
-}
-
 /** The dump of a dead machine, synchronously and without a lock. */
-export function writeDump(k: Kernel, message: string): void {
-  const where = cur.cpu === null ? "" : ` (seen by CPU ${cur.cpu.index - 1})`;
-  writeNow(2, `lwp: the machine stopped${where}: ${message}\n${dump(k).join("\n")}\n`);
+export function writeDump(k: Kernel, message: string, format: ReportFormat): void {
+  writeNow(2, observer().stopped(k, cur.cpu === null ? null : cur.cpu.index - 1, message, format));
 }

@@ -19,6 +19,7 @@ import { Publisher } from "./channels.js";
 import { type Main, runClosure } from "./closure.js";
 import { EventHub, type EventOptions, EventStream, type EventType, tellExec } from "./events.js";
 import { LinkError, type LinkedProgram } from "./factory.js";
+import { type ListOptions, type LwpInfo, observer, type ReportFormat } from "./observer.js";
 import { type Exit, exitOf, MachineError, type Process } from "./process.js";
 import { mainOf, Realm } from "./realm.js";
 import { type CpuStats, cpuStats } from "./stats.js";
@@ -40,6 +41,8 @@ export interface Simulation {
    * it `until` is ENOTSUP.
    */
   readonly host?: (promise: PromiseLike<unknown>) => unknown;
+  /** How reports are written to standard error: for people, or as lines of JSON. "text" unless said. */
+  readonly reports?: ReportFormat;
 }
 
 /** Limits of simulated machines that run programs. */
@@ -89,7 +92,7 @@ export class SimulatedMachine {
       wallAtBoot,
       limits: { ...SIMULATION_LIMITS, ...limits },
     });
-    this.#realm = new Realm(this.#sim.k, () => {}, host);
+    this.#realm = new Realm(this.#sim.k, () => {}, { host, format: options.reports });
     this.#realm.ci = this.kernel.cpus.view(1);
     this.#events = new EventHub(this.kernel);
     this.#publisher = new Publisher(this.#events, this);
@@ -258,6 +261,11 @@ export class SimulatedMachine {
   /** The events of the machine from now on, in order: see `Machine.events`. The same run gives the same. */
   events<T extends EventType = EventType>(options: EventOptions<T> = {}): EventStream<T> {
     return new EventStream(this.#events, options);
+  }
+
+  /** Every thread, what it does and what it waits for, by process and id. */
+  ps(options: ListOptions = {}): LwpInfo[] {
+    return observer().list(this.kernel, options);
   }
 
   /** What each CPU has done. */

@@ -16,8 +16,10 @@ export interface RealmServices {
   entryOf(program: number, f: ThreadMain): number;
   /** The entry with that number. */
   entryAt(program: number, entry: number): ThreadMain;
-  /** An exception that ends a process. */
+  /** An exception that ends a process; reported at once. */
   fatal(pid: number, lid: number, error: unknown): void;
+  /** A thread that failed, whose process ends and nobody has joined it: reported at once. */
+  unjoined(pid: number, lid: number, error: unknown): void;
   /** Answers instead of the host what a thread of a simulated machine awaits: its value, or it throws. */
   readonly awaitHost?: (promise: PromiseLike<unknown>) => unknown;
 }
@@ -39,4 +41,13 @@ export function threadHost(k: Kernel): ThreadHost {
   const host = hosts.get(k);
   if (host === undefined) throw new Error("no thread library is attached to this kernel");
   return host;
+}
+
+/** Name of the function that a portable entry is; "" if this realm does not know it. */
+export function entryName(k: Kernel, program: number, entry: number): string {
+  try {
+    return hosts.get(k)?.entryAt(program, entry)?.name ?? "";
+  } catch {
+    return "";
+  }
 }

@@ -64,8 +64,60 @@ describe("exit status", () => {
   test("a value that is no error leaves main: its text, and 134", async () => {
     const { status, stderr } = await lwpRun('export function* main() { throw "words"; }', 1);
     assert.equal(status, 134);
-    assert.equal(stderr, "process 1: thread 1 ended it with an exception:\nwords\n");
+    assert.match(
+      stderr,
+      /^process 1: thread 1 ended it with an exception:\nwords\nThe threads of process 1:\nPID /,
+    );
   });
+
+  const FAILS = `
+    import { schedYield, Thread } from "lwp";
+    import { lwpPark } from "lwp/syscall";
+    export function* main() {
+      yield* Thread.spawn(sleeper);
+      for (let i = 0; i < 100; i++) yield* schedYield();
+      throw new RangeError("on purpose", { cause: new Error("deep down") });
+    }
+    function* sleeper() { yield* lwpPark(); }
+  `;
+
+  test("the report of an exception has every thread of the process", async () => {
+    const { status, stderr } = await lwpRun(FAILS, 1);
+    assert.equal(status, 134);
+    const table = stderr.slice(stderr.indexOf("The threads of process 1:\n")).split("\n");
+    assert.deepEqual(
+      table.map((line) => line.replace(/\d\.\d{3}/, "TIME")),
+      [
+        "The threads of process 1:",
+        "PID  LID  NAME       S  PRI  CPU   TIME  WAITS FOR",
+        "  1    1  main()     O   43    0  TIME",
+        "  1    2  sleeper()  S   43    0  TIME  an unpark",
+        "",
+      ],
+    );
+  });
+
+  for (const cpus of ["1", "2"]) {
+    test(`with --json the report of an exception is one line of JSON (${cpus} CPUs)`, async () => {
+      const { status, stderr } = await lwp("run", "--json", "--cpus", cpus, program(FAILS));
+      assert.equal(status, 134);
+      assert.equal(stderr.split("\n").length, 2, stderr);
+      const { event, pid, lid, error, threads } = JSON.parse(stderr);
+      assert.deepEqual(
+        [event, pid, lid, error.name, error.message],
+        ["exception", 1, 1, "RangeError", "on purpose"],
+      );
+      assert.equal(error.cause.message, "deep down");
+      assert.match(error.stack, /at main \(.*program\d+\.ts:7:\d+\)/);
+      assert.deepEqual(
+        threads.map((l: { lid: number; entry: string }) => [l.lid, l.entry]),
+        [
+          [1, "main"],
+          [2, "sleeper"],
+        ],
+      );
+    });
+  }
 });
 
 test("arguments go to main as strings, options of the program's own too", async () => {

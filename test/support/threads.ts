@@ -17,6 +17,7 @@ export class ThreadMachine extends TestMachine {
       entryOf: (_program, f) => entries.indexOf(f),
       entryAt: (_program, entry) => entries[entry] as K.ThreadMain,
       fatal: (_pid, _lid, error) => this.uncaught.push(error),
+      unjoined: (_pid, _lid, error) => this.uncaught.push(error),
     });
     K.attachContexts(this.k, {
       steps: options.steps,

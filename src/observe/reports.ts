@@ -1,0 +1,94 @@
+/**
+ * Reports: what is said when something goes wrong, or when somebody asks. As text for people, or as one line of JSON with
+ * the same in it; the property `event` says which report it is. Loading this module fills the
+ * machine's slot for it.
+ */
+import { inspect } from "node:util";
+import type { Kernel } from "../sys/kernel.js";
+import { mapStack } from "../machine/factory.js";
+import { fillObserver, type LwpInfo, type ReportFormat } from "../machine/observer.js";
+import { dump } from "./dump.js";
+import { cyclesOf } from "./graph.js";
+import { listLwps } from "./listing.js";
+import { psTable, threadText, waitText } from "./table.js";
+
+/** A report as its name, its text, and what its line of JSON has besides. */
+function report(format: ReportFormat, event: string, text: string, facts: object): string {
+  return format === "json" ? `${JSON.stringify({ event, ...facts })}\n` : text;
+}
+
+function listing(k: Kernel, format: ReportFormat): string {
+  const threads = listLwps(k);
+  const cycles = cyclesOf(threads);
+  return report(format, "listing", psTable(threads) + deadlockText(cycles), {
+    threads,
+    deadlocks: names(cycles),
+  });
+}
+
+function exception(k: Kernel, pid: number, lid: number, error: unknown, format: ReportFormat): string {
+  const threads = listLwps(k, { pid });
+  const text =
+    `process ${pid}: thread ${lid} ended it with an exception:\n${errorText(error)}\n` +
+    `The threads of process ${pid}:\n${psTable(threads)}`;
+  return report(format, "exception", text, { pid, lid, error: errorFacts(error), threads });
+}
+
+function unjoined(k: Kernel, pid: number, lid: number, error: unknown, format: ReportFormat): string {
+  const who = threadText(
+    listLwps(k, { pid }).find((l) => l.lid === lid) ?? { pid, lid, name: "", entry: "" },
+    pid,
+  );
+  const text = `process ${pid}: ${who} failed, and nobody has joined it:\n${errorText(error)}\n`;
+  return report(format, "unjoined", text, { pid, lid, error: errorFacts(error) });
+}
+
+function stall(k: Kernel, format: ReportFormat): string {
+  const threads = listLwps(k);
+  const cycles = cyclesOf(threads);
+  const text = `lwp: stalled: no thread can go on, and nothing is left that could wake one\n${deadlockText(cycles)}${psTable(threads)}`;
+  return report(format, "stall", text, { threads, deadlocks: names(cycles) });
+}
+
+function stopped(k: Kernel, cpu: number | null, message: string, format: ReportFormat): string {
+  const lines = dump(k);
+  const where = cpu === null ? "" : ` (seen by CPU ${cpu})`;
+  const text = `lwp: the machine stopped${where}: ${message}\n${lines.join("\n")}\n`;
+  return report(format, "stopped", text, { message, cpu, dump: lines });
+}
+
+/** Each cycle: who waits for what, and who has that. */
+function deadlockText(cycles: readonly LwpInfo[][]): string {
+  let text = "";
+  for (const cycle of cycles) {
+    const n = cycle.length;
+    text += n === 1 ? "A thread waits for itself:\n" : `A deadlock of ${n} threads:\n`;
+    for (const l of cycle) {
+      if (l.waitsFor !== null) text += `  ${threadText(l, l.pid)} waits for ${waitText(l.waitsFor, l.pid)}\n`;
+    }
+  }
+  return text;
+}
+
+function names(cycles: readonly LwpInfo[][]): { pid: number; lid: number }[][] {
+  return cycles.map((cycle) => cycle.map(({ pid, lid }) => ({ pid, lid })));
+}
+
+function errorText(error: unknown): string {
+  return error instanceof Error ? mapStack(inspect(error)) : String(error);
+}
+
+function errorFacts(error: unknown): object {
+  if (!(error instanceof Error)) return { value: String(error) };
+  const { name, message, stack, cause } = error;
+  const { code } = error as { readonly code?: unknown };
+  return {
+    name,
+    message,
+    code: typeof code === "string" ? code : undefined,
+    stack: mapStack(stack ?? ""),
+    cause: cause === undefined ? undefined : errorFacts(cause),
+  };
+}
+
+fillObserver({ list: listLwps, listing, exception, unjoined, stall, stopped });
