@@ -17,6 +17,7 @@ export type { ListOptions, LwpInfo, LwpName, LwpWait } from "./machine/observer.
 export { psTable } from "./observe/table.js";
 export type { Operation } from "./syscall/operation.js";
 export { Cancelled } from "./thread/cancel.js";
+export { SharedBytes } from "./thread/sharedbytes.js";
 export { Thread, ThreadError } from "./thread/thread.js";
 export { until } from "./thread/until.js";
 export type { WaitOptions } from "./thread/wait.js";

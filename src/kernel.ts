@@ -53,6 +53,7 @@ export * from "./kern/switch.js";
 export * from "./kern/synch.js";
 export * from "./kern/turnstile.js";
 export * from "./kern/uid.js";
+export * from "./kern/umem.js";
 export * from "./kern/userret.js";
 export * from "./kern/xcall.js";
 export * from "./kern/waitfor.js";

@@ -35,6 +35,7 @@ export const SIMULATED_LIMITS: Limits = {
   scratch: 1024,
   threads: 256,
   blocks: 256,
+  userPages: 256,
 };
 
 /** Pseudo-random numbers by a seed (mulberry32): integers below n. */

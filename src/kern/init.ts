@@ -45,6 +45,7 @@ import { pidtabInit } from "./pid.js";
 import { poolGet } from "./pool.js";
 import { poolCacheInit } from "./poolcache.js";
 import { sleepqTimeout, sleeptabBucket } from "./sleepq.js";
+import { umemInit } from "./umem.js";
 import { KTHREAD_XCALL, XC_NULLOP, xcThread } from "./xcall.js";
 
 const STATE = CpuRecord.offset.state;
@@ -84,6 +85,7 @@ export function kernelBoot(k: Kernel, options: BootOptions): void {
   const cpus: Cpu[] = [];
   for (let i = 1; i <= options.cpus; i++) cpus.push(attachCpu(k, options.realmOf(i)));
   createLwp0(k, p0, cpus[0]);
+  umemInit(k);
   for (const ci of cpus) createIdle(k, p0, ci);
   for (const ci of cpus) createXcall(k, p0, ci);
 }

@@ -55,9 +55,12 @@ import {
   SLEEPTAB_SIZE,
   TSTAB_BUCKET_WORDS,
   TSTAB_SIZE,
+  UMEM_INUSE,
+  UMEM_LOCK,
 } from "../sys/shapes.js";
 import type { Turnstile } from "../sys/turnstile.js";
 import { procLwps } from "./lwpref.js";
+import { umemCheck } from "./umem.js";
 import { lwpEprio } from "./priority.js";
 import { allLwps, allProcs } from "./proc.js";
 import { isMovable, runqList } from "./runq.js";
@@ -110,6 +113,8 @@ export function checkEmpty(k: Kernel): string[] {
   level(k.lwps, own);
   level(k.turnstiles, own);
   level(k.threads, 0);
+  if (k.w[k.umem + UMEM_INUSE] !== 0) wrong.push(`${k.w[k.umem + UMEM_INUSE]} pages of user memory in use`);
+  wrong.push(...umemCheck(k));
   if (k.g.nprocs !== 1 || k.g.nlwps !== own) wrong.push(`${k.g.nprocs} processes, ${k.g.nlwps} LWPs counted`);
   if (k.g.npids !== 1) wrong.push(`${k.g.npids} process ids in use`);
   if (k.g.zombies !== 0) wrong.push("a dead process that nobody has collected");
@@ -401,6 +406,7 @@ function checkLocks(k: Kernel, procs: readonly Proc[], wrong: string[]): void {
   };
   held(k.g.procLock, "proc_lock");
   held(k.g.uidLock, "the lock of the uid table");
+  held(k.umem + UMEM_LOCK, "the lock of user memory");
   for (const p of procs) held(p.lock, `the lock of process ${p.pid}`);
   for (let i = 1; i <= k.g.ncpu; i++) {
     const ci = k.cpus.view(i);

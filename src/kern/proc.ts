@@ -42,6 +42,7 @@ import { flushKicks } from "./resched.js";
 import { spinEnter, spinExit, spinOwned } from "./spin.js";
 import { lwpExitSwitchaway } from "./switch.js";
 import { setrunnable } from "./synch.js";
+import { umemFreeProc } from "./umem.js";
 import { lwpNeedUserret } from "./userret.js";
 
 export interface ProcOptions {
@@ -224,6 +225,7 @@ export function procReap(k: Kernel): Collected | null {
   const l = procFirstLwp(p);
   kassert(k, l !== null && p.nlwps === 1 && p.stat === SZOMB, "procReap: more than the last LWP is left");
   lwpFree(l, false, true);
+  umemFreeProc(p);
   p.stat = SDEAD;
   const collected = {
     index: p.index,

@@ -37,6 +37,8 @@ export type News =
 /** What a worker needs to join the machine. */
 export interface WorkerBoot {
   readonly buffer: SharedArrayBuffer;
+  /** User memory. */
+  readonly user: SharedArrayBuffer;
   readonly limits: Limits;
   readonly cpus: number;
   readonly idleSpins: number;

@@ -176,6 +176,7 @@ export class Machine {
     }
     const data: ClockBoot = {
       buffer: this.kernel.buffer as SharedArrayBuffer,
+      user: this.kernel.user as SharedArrayBuffer,
       limits,
       cpus: this.cpus,
       idleSpins,

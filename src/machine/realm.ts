@@ -264,8 +264,9 @@ export function hostKernel(
   options: KernelOptions,
   format: ReportFormat,
   buffer?: SharedArrayBuffer,
+  user?: SharedArrayBuffer,
 ): Kernel {
-  const k = new Kernel(limits, options, buffer);
+  const k = new Kernel(limits, options, buffer, user);
   k.port = new HostPort(k, (message) => writeDump(k, message, format));
   return k;
 }

@@ -40,6 +40,8 @@ export interface Limits {
   /** Thread records, and arena blocks of 64 words for arguments and results. */
   readonly threads: number;
   readonly blocks: number;
+  /** Pages of user memory, of 4,096 bytes. */
+  readonly userPages: number;
 }
 
 export const DEFAULT_LIMITS: Limits = {
@@ -51,6 +53,7 @@ export const DEFAULT_LIMITS: Limits = {
   scratch: 65536,
   threads: 131072,
   blocks: 131072,
+  userPages: 65536,
 };
 
 /** Words of an arena block, its link included. */
@@ -168,6 +171,11 @@ export class Kernel {
   readonly d: Float64Array;
   /** The same memory by bytes. */
   readonly b: Uint8Array;
+  /** User memory: the only one that programs get views of. Empty where a realm has attached without it. */
+  readonly user: SharedArrayBuffer | ArrayBuffer;
+  /** The same by words and by bytes. */
+  readonly uw: Int32Array;
+  readonly ub: Uint8Array;
   readonly limits: Limits;
   readonly mp: boolean;
   readonly stepwise: boolean;
@@ -238,10 +246,19 @@ export class Kernel {
   /** The arena for arguments and results: header and first block. */
   readonly blockPool: number;
   readonly blockBase: number;
+  /** User memory: header, and the first page's words. */
+  readonly umem: number;
+  readonly umemPages: number;
   /** End of the part that a reset clears as a whole. */
   readonly #fixedEnd: number;
 
-  constructor(limits: Limits, options: KernelOptions, buffer?: SharedArrayBuffer | ArrayBuffer) {
+  /** Reserves memory; with `buffer` it attaches to that of another realm, and with `user` to its user memory. */
+  constructor(
+    limits: Limits,
+    options: KernelOptions,
+    buffer?: SharedArrayBuffer | ArrayBuffer,
+    user?: SharedArrayBuffer | ArrayBuffer,
+  ) {
     this.limits = limits;
     this.mp = options.mp;
     this.stepwise = options.stepwise ?? false;
@@ -261,6 +278,7 @@ export class Kernel {
     this.blockPool = at.take(POOL_HEADER_WORDS);
     const xcall = at.take(XcallRecord.words);
     const psz = at.take(PszGlobalsRecord.words);
+    this.umem = at.take(shape.UMEM_WORDS);
     const cpuBase = at.take(CpuRecord.words * limits.cpus);
     this.#fixedEnd = at.words;
     this.scratch = at.take(limits.scratch);
@@ -279,6 +297,7 @@ export class Kernel {
     const pserializeBase = at.take(PserializeRecord.words * limits.procs);
     const threadBase = at.take(ThreadRecord.words * limits.threads);
     this.blockBase = at.take(BLOCK_WORDS * limits.blocks);
+    this.umemPages = at.take(shape.UMEM_PAGE_WORDS * limits.userPages);
 
     const bytes = at.words * 4;
     this.shared = options.shared ?? options.mp;
@@ -286,6 +305,10 @@ export class Kernel {
     this.w = new Int32Array(this.buffer);
     this.d = new Float64Array(this.buffer);
     this.b = new Uint8Array(this.buffer);
+    const userBytes = buffer === undefined ? limits.userPages * shape.PAGE_SIZE : 0;
+    this.user = user ?? makeBuffer(userBytes, this.shared);
+    this.uw = new Int32Array(this.user);
+    this.ub = new Uint8Array(this.user);
     this.g = new GlobalsRecord.View(this, globals, 1);
     this.xc = new XcallRecord.View(this, xcall, 1);
     this.psz = new PszGlobalsRecord.View(this, psz, 1);
@@ -334,6 +357,9 @@ export class Kernel {
     }
     const blocks = this.w[this.blockPool + POOL_HIGH];
     this.w.fill(0, this.blockBase, this.blockBase + blocks * BLOCK_WORDS);
+    const pages = this.w[this.umem + shape.UMEM_HIGH];
+    this.ub.fill(0, 0, pages * shape.PAGE_SIZE);
+    this.w.fill(0, this.umemPages, this.umemPages + pages * shape.UMEM_PAGE_WORDS);
     this.w.fill(0, this.lidtab, this.lidtab + this.lidtabMask + 1);
     this.w.fill(0, this.scratch, this.scratch + scratchUsed);
     this.w.fill(0, 0, this.#fixedEnd);

@@ -1,7 +1,7 @@
 /**
  * `struct proc`: what the LWPs of a process share.
  *
- * Locks: a = proc_lock, p = p.lock, ~ = stable, ! = the coordinating LWP only.
+ * Locks: a = proc_lock, p = p.lock, u = that of user memory, ~ = stable, ! = the coordinating LWP only.
  */
 import { area, defineRecord, type Face, f64, i32, ref, spinlock, text, View } from "./record.js";
 import { CV_WORDS } from "./shapes.js";
@@ -81,6 +81,8 @@ export const procFields = {
   endTime: f64("p"),
   /** Which linked program its LWPs run; 0 = none. */
   program: i32("~"),
+  /** First of its ranges of user memory. */
+  umem: i32("u"),
   /** Address of its lwpctl header; 0 = none. */
   lwpctl: i32("p"),
 } as const;

@@ -91,3 +91,22 @@ export const LWPCTL_CPU_EXITED = -2;
 // --- trace rings ---
 /** id, cpu, lid, pid, time (two words), five words of arguments, padding. */
 export const TRACE_WORDS = 12;
+
+// --- user memory (kern/umem.ts) ---
+/** Bytes of a page, the unit of its ranges. */
+export const PAGE_SIZE = 4096;
+/** Header: lock (2), first free range, pages ever handed out, pages in use, spare. */
+export const UMEM_LOCK = 0;
+export const UMEM_FREE = 2;
+export const UMEM_HIGH = 3;
+export const UMEM_INUSE = 4;
+export const UMEM_WORDS = 6;
+/** Of the first and last page of a range: its pages, negative while it is in use. */
+export const UM_SIZE = 0;
+/** Of its first page: the neighbours on the list of free ranges, or on its owner's; pages count from 1, 0 = none. */
+export const UM_NEXT = 1;
+export const UM_PREV = 2;
+/** Of its first page: index of the process that owns it, 0 = the kernel; odd while in use, one more at every change. */
+export const UM_OWNER = 3;
+export const UM_GEN = 4;
+export const UMEM_PAGE_WORDS = 5;

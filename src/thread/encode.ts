@@ -8,7 +8,9 @@
  *
  * Invariant: no recursion, so that depth has no limit; the frames of the containers under way are the path of an error.
  */
+import { ENOMEM, LwpError } from "../sys/errno.js";
 import type { Kernel } from "../sys/kernel.js";
+import { PAGE_SIZE } from "../sys/shapes.js";
 import { errorClassName, handleKind, handleTag } from "./handles.js";
 import * as wire from "./wire.js";
 
@@ -53,7 +55,8 @@ export class Encoder {
   /**
    * Writes a value; returns the encoder that did: another than this one if a getter of the value has come here again.
    *
-   * Errors: DataCloneError what cannot travel, by its path from `root`; what a getter throws.
+   * Errors: DataCloneError what cannot travel, by its path from `root`; ENOMEM it is larger than user memory; what a getter
+   * throws.
    */
   encode(value: unknown, root: string, lenient = false): Encoder {
     if (this.#busy) return new Encoder(this.#k).encode(value, root, lenient);
@@ -334,11 +337,18 @@ export class Encoder {
   // --- what cannot travel ------------------------------------------------------------------------
 
   #refuse(value: unknown): void {
-    const what = describe(value);
+    const what = this.#describe(value);
     if (!this.#lenient) throw this.#refusal(`${what} cannot travel between threads`);
     // The number it was given stands for nothing that was written: whoever refers to it gets the same text.
     if (typeof value === "object" && value !== null) this.#unsee(value);
     this.#string(`[${what}]`);
+  }
+
+  #describe(value: unknown): string {
+    if (ArrayBuffer.isView(value) && isShared(this.#k, value.buffer)) {
+      return "a view of shared memory (SharedBytes is made for that)";
+    }
+    return describe(value);
   }
 
   #refusal(why: string): DOMException {
@@ -364,6 +374,11 @@ export class Encoder {
   }
 
   #grow(n: number): void {
+    const all = this.#k.limits.userPages * PAGE_SIZE;
+    if (this.length + n > all) {
+      const detail = `${this.#root} takes more than the ${all} bytes of user memory (limits.userPages)`;
+      throw new LwpError(ENOMEM, "Thread", { detail });
+    }
     const bytes = new Uint8Array(Math.max(this.length + n, this.bytes.length * 2));
     bytes.set(this.bytes.subarray(0, this.length));
     this.bytes = bytes;
@@ -435,7 +450,7 @@ const byteLength = Object.getOwnPropertyDescriptor(ArrayBuffer.prototype, "byteL
 
 /** Memory of the machine is no value, whether the host can share it or not. */
 function isShared(k: Kernel, buffer: ArrayBufferLike): boolean {
-  return !(buffer instanceof ArrayBuffer) || buffer === k.buffer;
+  return !(buffer instanceof ArrayBuffer) || buffer === k.user || buffer === k.buffer;
 }
 
 function isIndex(key: string, length: number): boolean {
@@ -471,9 +486,6 @@ function show(key: unknown): string {
 function describe(value: unknown): string {
   if (typeof value === "symbol") return "a symbol";
   if (typeof value === "function") return value.name === "" ? "a function" : `the function ${value.name}`;
-  if (ArrayBuffer.isView(value) && !(value.buffer instanceof ArrayBuffer)) {
-    return "a view of shared memory (SharedBytes is made for that)";
-  }
   const name = className(value as object);
   if (name === "SharedArrayBuffer") return "a SharedArrayBuffer (SharedBytes is made for that)";
   return name === "Object" ? "an object with a prototype of its own" : `an instance of ${name}`;

@@ -1,18 +1,22 @@
 /**
  * How arguments and results travel between threads: by value, as bytes (encode.ts), in the thread's record.
  *
- * Up to 32 bytes stand in the record itself, more in the arena: a pool of blocks of 64 words linked into chains. A thread
- * that stays in its realm gets its arguments as they are, and so is its result handed over, unless a handle on it has left.
+ * Up to 32 bytes stand in the record itself; up to 4,096 in the arena, a pool of blocks of 64 words linked into chains; more in
+ * a range of user memory. A thread that stays in its realm gets its arguments as they are, and so is its result handed over,
+ * unless a handle on it has left.
  */
 import { BLOCK_WORDS, type Kernel } from "../sys/kernel.js";
 import { ENOMEM, LwpError } from "../sys/errno.js";
+import { PAGE_SIZE } from "../sys/shapes.js";
 import { THREAD_ABROAD, THREAD_FAILED, THREAD_ROOM, type ThreadRec, ThreadRecord } from "../sys/thread.js";
 import { rawGet, rawPut } from "../kern/pool.js";
 import { spinEnter, spinExit } from "../kern/spin.js";
+import { umemAlloc, umemByte, umemFree, umemGen, umemPagesOf } from "../kern/umem.js";
 import { fail } from "../syscall/operation.js";
 import type { Encoder } from "./encode.js";
 import { registerError } from "./handles.js";
 import { threadHost } from "./host.js";
+import { noUserMemory } from "./sharedbytes.js";
 
 /** Kinds of values in a record: undefined, or none. */
 export const VALUE_NONE = 0;
@@ -28,6 +32,8 @@ export const VALUE_LOCAL = 6;
 export const VALUE_LOST = 7;
 /** Bytes in the record. */
 export const VALUE_SHORT = 8;
+/** Bytes in user memory. */
+export const VALUE_LONG = 9;
 
 for (const Class of [EvalError, LwpError, RangeError, ReferenceError, SyntaxError, TypeError, URIError]) {
   registerError(Class.name, Class);
@@ -71,18 +77,20 @@ export function putResult(k: Kernel, t: ThreadRec, value: unknown, failed: boole
 
 /** An error that finds no room must not fail its thread once more. */
 function putThrown(k: Kernel, t: ThreadRec, thrown: unknown): void {
-  const { encoder } = threadHost(k);
-  let bytes: Encoder;
   try {
-    bytes = encoder.encode(thrown, "error", true);
-  } catch {
-    bytes = encoder.encode(`a ${typeof thrown} that cannot be shown`, "error");
-  }
-  try {
-    store(k, t, bytes, "Thread");
+    store(k, t, encodeThrown(threadHost(k).encoder, thrown), "Thread");
   } catch (error) {
     if (!(error instanceof LwpError)) throw error;
     t.valueKind = VALUE_LOST;
+  }
+}
+
+function encodeThrown(encoder: Encoder, thrown: unknown): Encoder {
+  try {
+    return encoder.encode(thrown, "error", true);
+  } catch (error) {
+    if (error instanceof LwpError && error.errno === ENOMEM) throw error;
+    return encoder.encode(`a ${typeof thrown} that cannot be shown`, "error");
   }
 }
 
@@ -129,6 +137,11 @@ export function takeValue(k: Kernel, t: ThreadRec): unknown {
       return threadHost(k).decoder.decode(k.b, (t.at + ROOM) * 4);
     case VALUE_BYTES:
       return takeBytes(k, t.valueAt);
+    case VALUE_LONG: {
+      const value = threadHost(k).decoder.decode(k.ub, umemByte(t.valueAt));
+      umemFree(k, t.valueAt, umemGen(k, t.valueAt));
+      return value;
+    }
     case VALUE_LOCAL: {
       const { locals } = threadHost(k);
       const value = locals.get(t.index);
@@ -136,18 +149,27 @@ export function takeValue(k: Kernel, t: ThreadRec): unknown {
       return value;
     }
     default:
-      return new LwpError(ENOMEM, "Thread", { detail: "there was no room in the arena for its error" });
+      return new LwpError(ENOMEM, "Thread", { detail: "there was no memory for its error" });
   }
 }
 
 /** Gives back what a record holds, unseen. */
 export function dropValue(k: Kernel, t: ThreadRec): void {
   if (t.valueKind === VALUE_BYTES) arenaFree(k, t.valueAt);
+  else if (t.valueKind === VALUE_LONG) umemFree(k, t.valueAt, umemGen(k, t.valueAt));
   else if (t.valueKind === VALUE_LOCAL) threadHost(k).locals.delete(t.index);
   t.valueKind = VALUE_NONE;
 }
 
 function store(k: Kernel, t: ThreadRec, { bytes, length }: Encoder, syscall: string): void {
+  if (length > PAGE_SIZE) {
+    const page = umemAlloc(k, null, umemPagesOf(length), false);
+    if (page === 0) fail(ENOMEM, syscall, undefined, noUserMemory(k, length));
+    k.ub.set(bytes.subarray(0, length), umemByte(page));
+    t.valueAt = page;
+    t.valueKind = VALUE_LONG;
+    return;
+  }
   if (length > THREAD_ROOM) {
     t.valueAt = arenaPut(k, bytes, length, syscall);
     t.valueKind = VALUE_BYTES;

@@ -301,30 +301,30 @@ describe("limits", () => {
     });
   });
 
-  test("arguments and results that have no room in the arena are ENOMEM, and nothing is lost", async () => {
-    await withMachine({ cpus: 2, limits: { blocks: 64 } }, async (machine) => {
+  test("arguments and results that have no room in the arena, or in user memory, are ENOMEM, and nothing is lost", async () => {
+    await withMachine({ cpus: 2, limits: { blocks: 3, userPages: 8 } }, async (machine) => {
       const text = `
         import { Thread, ThreadError } from "lwp";
         export function* main() {
           const wrong = [];
-          for (let round = 0; round < 3; round++) {
-            try { yield* Thread.spawn(nothing, "x".repeat(100000)); wrong.push("spawned"); }
+          for (const [size, small] of [[800, 600], [100000, 5000], [800, 5000], [100000, 600]]) {
+            try { yield* Thread.spawn(nothing, "x".repeat(size)); wrong.push("spawned"); }
             catch (error) { if (error.code !== "ENOMEM") wrong.push(error); }
-            const t = yield* Thread.spawn(large, 100000);
+            const t = yield* Thread.spawn(large, size);
             try { yield* t.join(); wrong.push("joined"); }
             catch (error) { if (!(error instanceof ThreadError && error.cause.code === "ENOMEM")) wrong.push(error); }
-            const u = yield* Thread.spawn(failing, 100000);
+            const u = yield* Thread.spawn(failing, size);
             try { yield* u.join(); wrong.push("joined"); }
             catch (error) { if (!(error instanceof ThreadError && error.cause.code === "ENOMEM")) wrong.push(error); }
-            const v = yield* Thread.spawn(large, 5000);
-            if ((yield* v.join()).length !== 5000) wrong.push("damaged");
+            const v = yield* Thread.spawn(large, small);
+            if ((yield* v.join()).length !== small) wrong.push("damaged");
           }
           for (const w of wrong) console.error(w);
           return wrong.length;
         }
         function* nothing(_: string) {}
         function* large(n: number) { return "x".repeat(n); }
-        function* failing(n: number) { throw new Error("x".repeat(n)); }
+        function* failing(n: number) { throw Object.assign(new Error("x".repeat(n)), { stack: "" }); }
       `;
       assert.equal((await exec(machine, text)).status, 0);
       const args = ["y".repeat(100_000)];

@@ -28,14 +28,17 @@ describe("every kind of value, and every kind that is refused", () => {
     });
   }
 
-  for (const cpus of [1, 4]) {
+  for (const [cpus, seeds] of [
+    [1, [1]],
+    [4, [1, 2]],
+  ] as const) {
     test(`on ${cpus} simulated CPUs, at any order of steps`, () => {
-      for (const seed of [1, 2, 3]) {
+      for (const seed of seeds) {
         const machine = new ThreadMachine({
           cpus,
           checked: false,
           strategy: K.seededStrategy(seed),
-          limits: { blocks: 8192 },
+          limits: { userPages: 4096 },
           entries: [echo, only, badResult],
         });
         let failures: string[] = ["not run"];
@@ -158,8 +161,8 @@ test("a getter that throws is heard by who spawns; one that encodes meanwhile di
 
 test("after a big value the encoder gives its room back", () => {
   const encoder = new Encoder(new TestMachine().k);
-  encoder.encode(new Uint8Array(1 << 20), "args");
-  assert.ok(encoder.bytes.length >= 1 << 20);
+  encoder.encode(new Uint8Array(1 << 19), "args");
+  assert.ok(encoder.bytes.length >= 1 << 19);
   encoder.encode(1, "args");
   assert.ok(encoder.bytes.length < 1 << 16);
 });
