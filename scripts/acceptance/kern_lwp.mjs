@@ -1,0 +1,3 @@
+// The whole of kern_lwp.c.
+
+export const lines = [];
