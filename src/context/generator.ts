@@ -9,7 +9,16 @@ import { cur } from "../sys/current.js";
 import { KernelAssertion } from "../sys/errno.js";
 import type { Context, Lwp } from "../sys/lwp.js";
 import { PS_WEXIT } from "../sys/param.js";
-import { EXIT_PROCESS, EXIT_READY, lwpExitBegin, lwpExitDrain, lwpExitFinish } from "../kern/lwpexit.js";
+import {
+  EXIT_DRAIN,
+  EXIT_PROCESS,
+  EXIT_READY,
+  EXIT_SPECIFIC,
+  lwpExitBegin,
+  lwpExitDrain,
+  lwpExitFinish,
+  lwpExitSpecific,
+} from "../kern/lwpexit.js";
 import { exit1 } from "../kern/proc.js";
 import { spinEnter, spinExit } from "../kern/spin.js";
 
@@ -116,7 +125,7 @@ export class GeneratorContext implements Context {
       lwpExitFinish(l);
       return false;
     }
-    return this.#run(l, how === EXIT_PROCESS ? exit1(l, 0) : drainAndExit(l));
+    return this.#run(l, how === EXIT_PROCESS ? exit1(l, 0) : finishExit(l, how));
   }
 
   #run(l: Lwp, exit: Generator<void, void, void>): boolean {
@@ -128,8 +137,10 @@ export class GeneratorContext implements Context {
   }
 }
 
-function* drainAndExit(l: Lwp): Generator<void, void, void> {
-  yield* lwpExitDrain(l);
+/** The rest of an exit that must wait for something. */
+function* finishExit(l: Lwp, how: number): Generator<void, void, void> {
+  const left = how === EXIT_SPECIFIC ? yield* lwpExitSpecific(l) : how;
+  if (left === EXIT_DRAIN) yield* lwpExitDrain(l);
   lwpExitFinish(l);
 }
 

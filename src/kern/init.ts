@@ -46,6 +46,7 @@ import { poolGet } from "./pool.js";
 import { poolCacheInit } from "./poolcache.js";
 import { sleepqTimeout, sleeptabBucket } from "./sleepq.js";
 import { umemInit } from "./umem.js";
+import { DTOR_NONE, specificdataInit } from "./specificdata.js";
 import { KTHREAD_XCALL, XC_NULLOP, xcThread } from "./xcall.js";
 
 const STATE = CpuRecord.offset.state;
@@ -62,6 +63,7 @@ export function kernelAttach(k: Kernel): void {
   k.slots.calloutHandlers[CALLOUT_SLEEPQ_TIMEOUT] = sleepqTimeout;
   k.slots.kthreads[KTHREAD_XCALL] = xcThread;
   k.slots.crosscalls[XC_NULLOP] = () => {};
+  k.slots.destructors[DTOR_NONE] = () => {};
 }
 
 /** Sets up a zeroed memory. */
@@ -93,6 +95,8 @@ export function kernelBoot(k: Kernel, options: BootOptions): void {
 /** What stands before the first process: the sets of CPUs, the locks and queues of mechanisms (MCH-90). */
 function initTables(k: Kernel): void {
   const { g, xc } = k;
+  specificdataInit(k, k.lwpSpecific);
+  specificdataInit(k, k.procSpecific);
   poolCacheInit(k, KCPUSET_CACHE);
   g.attached = kcpusetCreate(k, true);
   g.running = kcpusetCreate(k, true);

@@ -162,8 +162,10 @@ function checkLists(k: Kernel, procs: readonly Proc[], listed: ReadonlySet<Lwp>,
   const all = new Set(allProcs(k));
   if (k.g.nprocs !== all.size) wrong.push(`${k.g.nprocs} processes counted, ${all.size} on allproc`);
   for (const p of procs) {
-    const dead = p.stat === SDYING || p.stat === SZOMB;
-    if (all.has(p) === dead) wrong.push(`process ${p.pid}: ${dead ? "dead, but" : "not"} on allproc`);
+    // One that is SDYING leaves the list once its specificdata is destroyed.
+    const dead = p.stat === SZOMB;
+    if (p.stat !== SDYING && all.has(p) === dead)
+      wrong.push(`process ${p.pid}: ${dead ? "dead, but" : "not"} on allproc`);
   }
 }
 
@@ -182,8 +184,9 @@ function checkProc(p: Proc, listed: ReadonlySet<Lwp>, wrong: string[]): void {
   if ((p.stat === SACTIVE || p.stat === SSTOP) && p.nlwps > 0 && p.nlwps === p.nzlwps)
     wrong.push(`${name}: nobody lives in it`);
   const zombies = count((l) => l.stat === LSZOMB);
-  // From the start of lwpExit an LWP counts, and is on alllwp no more; one that runs exit1 does not count before its end.
-  const window = p.stat === SDYING ? 0 : count((l) => l.stat !== LSZOMB && !listed.has(l));
+  // From the start of lwpExit an LWP counts, has no descriptors any more, and leaves alllwp; one that runs exit1 does not
+  // count before its end.
+  const window = p.stat === SDYING ? 0 : count((l) => l.stat !== LSZOMB && (l.fd === 0 || !listed.has(l)));
   if (p.nzlwps !== zombies + window)
     wrong.push(`${name}: nzlwps ${p.nzlwps}, ${zombies} zombies and ${window} about to be`);
   const detached = count((l) => (l.prflag & LPR_DETACHED) !== 0);

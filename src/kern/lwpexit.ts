@@ -21,6 +21,7 @@ import { procFreePid } from "./pid.js";
 import { fire, PROBE_LWP_EXIT } from "./probe.js";
 import { flushKicks } from "./resched.js";
 import { procHasPending } from "./sigpending.js";
+import { lwpFinispecific } from "./specificdata.js";
 import { spinEnter, spinExit } from "./spin.js";
 import { setStat } from "./state.js";
 import { lwpExitSwitchaway } from "./switch.js";
@@ -31,6 +32,9 @@ export const EXIT_PROCESS = 0;
 export const EXIT_DRAIN = 1;
 /** Nothing to wait for: `lwpExitFinish`, with `p.lock` held. */
 export const EXIT_READY = 2;
+
+/** It has specificdata, whose destructors may wait: `lwpExitSpecific`, with nothing held. */
+export const EXIT_SPECIFIC = 3;
 
 /** First part: everything up to the wait for references. */
 export function lwpExitBegin(l: Lwp): number {
@@ -53,6 +57,19 @@ export function lwpExitBegin(l: Lwp): number {
 
   k.slots.lwpExit(l);
   if (l.fd !== 0) l.fd = 0;
+  return l.specdataref === 0 ? giveUp(l) : EXIT_SPECIFIC;
+}
+
+/** Destroys the specificdata, and goes on with the first part. May sleep. */
+export function* lwpExitSpecific(l: Lwp): Generator<void, number, void> {
+  yield* lwpFinispecific(l);
+  return giveUp(l);
+}
+
+/** The rest of the first part: nobody finds the LWP by its lists any more. */
+function giveUp(l: Lwp): number {
+  const { k } = l;
+  const p = l.proc;
   calloutDestroy(k, l.timeoutCh);
   unlistAll(k, l);
   spinEnter(k, p.lock);

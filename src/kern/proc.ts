@@ -39,6 +39,7 @@ import { procAllocPid, procFreePid, procReservePid, procUnreservePid } from "./p
 import { poolGet, poolPut } from "./pool.js";
 import { CLD_EXITED, CLD_KILLED, fire, PROBE_CREATE, PROBE_EXIT, probing } from "./probe.js";
 import { flushKicks } from "./resched.js";
+import { lwpFinispecific, procFinispecific } from "./specificdata.js";
 import { spinEnter, spinExit, spinOwned } from "./spin.js";
 import { lwpExitSwitchaway } from "./switch.js";
 import { setrunnable } from "./synch.js";
@@ -147,6 +148,8 @@ export function* exit1(l: Lwp, status: number): Generator<void, void, void> {
   if (probing(k, PROBE_EXIT)) fireExit(l, status);
 
   k.slots.lwpExit(l);
+  yield* lwpFinispecific(l);
+  yield* procFinispecific(p);
   calloutDestroy(k, l.timeoutCh);
   unlistAll(k, l);
   unlistProc(k, p);

@@ -19,6 +19,7 @@ import { type Proc, ProcRecord } from "./proc.js";
 import { type Pserialize, PserializeRecord, type PszGlobals, PszGlobalsRecord } from "./pserialize.js";
 import type { RecordType, View } from "./record.js";
 import * as shape from "./shapes.js";
+import { type Container, ContainerRecord, SPD_WORDS } from "./specificdata.js";
 import { type ThreadRec, ThreadRecord } from "./thread.js";
 import { type Turnstile, TurnstileRecord } from "./turnstile.js";
 import { type Xcall, XcallRecord } from "./xcall.js";
@@ -145,11 +146,16 @@ export type KthreadFunction = (k: Kernel, arg: number) => Generator<void, number
 /** A cross-call's function. One of high priority must be a plain one. */
 export type CrossCall = (k: Kernel, a: number, b: number) => Generator<void, void, void> | void;
 
+/** Destroys a value of specificdata. */
+export type Destructor = (k: Kernel, value: number) => Generator<void, void, void> | void;
+
 /** Functions that lower parts of the kernel call and upper ones provide. Only of this realm. */
 export interface Slots {
   /** Kernel threads and cross-calls by their numbers, from 1; a number means the same in every realm. */
   readonly kthreads: KthreadFunction[];
   readonly crosscalls: CrossCall[];
+  /** Destructors of specificdata, likewise. */
+  readonly destructors: Destructor[];
   /** By handler id; 0 is unused, 1 is the time-out of a sleep. */
   readonly calloutHandlers: ((k: Kernel, arg: number) => void)[];
   /** Takes the next deliverable signal of `l`, 0 = none. `p.lock` is held. */
@@ -200,6 +206,7 @@ export class Kernel {
   readonly slots: Slots = {
     kthreads: [],
     crosscalls: [],
+    destructors: [],
     calloutHandlers: [],
     issignal: () => 0,
     postsig: () => {},
@@ -227,6 +234,7 @@ export class Kernel {
   readonly kcpusets: Pool<Kcpuset>;
   readonly kcpusetv: Kcpuset[];
   readonly pserializes: Pool<Pserialize>;
+  readonly containers: Pool<Container>;
 
   /** Addresses of tables. */
   readonly sleeptab: number;
@@ -240,6 +248,9 @@ export class Kernel {
   readonly pidtabMask: number;
   /** Headers of the object caches, by their numbers. */
   readonly caches: number;
+  /** The two domains of specificdata. */
+  readonly lwpSpecific: number;
+  readonly procSpecific: number;
   readonly trace: number;
   readonly scratch: number;
   readonly threads: Pool<ThreadRec>;
@@ -266,7 +277,7 @@ export class Kernel {
     this.delays = options.delays ?? false;
     const at = new Layout();
     const globals = at.take(GlobalsRecord.words);
-    const headers = [0, 1, 2, 3, 4, 5, 6, 7].map(() => at.take(POOL_HEADER_WORDS));
+    const headers = [0, 1, 2, 3, 4, 5, 6, 7, 8].map(() => at.take(POOL_HEADER_WORDS));
     this.sleeptab = at.take(shape.SLEEPTAB_SIZE * shape.SLEEPTAB_BUCKET_WORDS);
     this.parktab = at.take(shape.SLEEPTAB_SIZE * shape.SLEEPTAB_BUCKET_WORDS);
     this.tstab = at.take(shape.TSTAB_SIZE * shape.TSTAB_BUCKET_WORDS);
@@ -274,6 +285,8 @@ export class Kernel {
     this.uidtab = at.take(limits.uids * 2);
     this.pidtabMask = (1 << (32 - Math.clz32(limits.procs))) - 1;
     this.pidtab = at.take((this.pidtabMask + 1) * 2);
+    this.lwpSpecific = at.take(SPD_WORDS);
+    this.procSpecific = at.take(SPD_WORDS);
     this.caches = at.take(shape.CACHES_MAX * shape.CACHE_WORDS);
     this.blockPool = at.take(POOL_HEADER_WORDS);
     const xcall = at.take(XcallRecord.words);
@@ -294,6 +307,8 @@ export class Kernel {
     const mutexobjBase = at.take(MutexobjRecord.words * limits.procs);
     const kcpusetLimit = 2 + limits.cpus + limits.procs;
     const kcpusetBase = at.take(KcpusetRecord.words * kcpusetLimit);
+    // One for each LWP and each process.
+    const containerBase = at.take(ContainerRecord.words * (limits.lwps + limits.procs));
     const pserializeBase = at.take(PserializeRecord.words * limits.procs);
     const threadBase = at.take(ThreadRecord.words * limits.threads);
     this.blockBase = at.take(BLOCK_WORDS * limits.blocks);
@@ -328,6 +343,7 @@ export class Kernel {
     this.mutexobjs = new Pool(this, MutexobjRecord, headers[5], mutexobjBase, limits.procs);
     this.kcpusets = new Pool(this, KcpusetRecord, headers[6], kcpusetBase, kcpusetLimit);
     this.kcpusetv = this.kcpusets.views;
+    this.containers = new Pool(this, ContainerRecord, headers[8], containerBase, limits.lwps + limits.procs);
     this.pserializes = new Pool(this, PserializeRecord, headers[7], pserializeBase, limits.procs);
   }
 
@@ -345,7 +361,7 @@ export class Kernel {
   /** Clears what was touched, so that the machine can be booted anew (simulated machines). */
   reset(scratchUsed: number): void {
     const pools = [this.procs, this.lwps, this.turnstiles, this.threads, this.mutexobjs];
-    for (const pool of [...pools, this.kcpusets, this.pserializes] as Pool<View>[]) {
+    for (const pool of [...pools, this.kcpusets, this.pserializes, this.containers] as Pool<View>[]) {
       this.w.fill(0, pool.base, pool.base + pool.highWater * pool.type.words);
       if (pool.type.coldWords > 0) this.w.fill(0, pool.coldAt(1), pool.coldAt(pool.highWater + 1));
     }

@@ -83,6 +83,8 @@ export const procFields = {
   program: i32("~"),
   /** First of its ranges of user memory. */
   umem: i32("u"),
+  /** Its container of specificdata; 0 = none. */
+  specdataref: i32("p"),
   /** Address of its lwpctl header; 0 = none. */
   lwpctl: i32("p"),
 } as const;
