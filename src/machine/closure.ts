@@ -1,10 +1,7 @@
 /** Running a closure to its value: a process of this realm whose result does not have to be a status. */
-import type { Body, Token } from "../context/generator.js";
-import { ExitError, type Process } from "./process.js";
+import type { Body } from "../context/generator.js";
+import { ExitError, type Main, type Process } from "./process.js";
 import type { Realm } from "./realm.js";
-
-/** What `run` is given. */
-export type Main<T> = () => Iterator<Token, T, undefined>;
 
 /** What became of the closure: nothing yet, its value, or the exception that ended its process. */
 interface Outcome<T> {

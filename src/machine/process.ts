@@ -1,5 +1,10 @@
 /** What a machine tells of its processes, and the errors of embedding. */
 
+import type { Token } from "../context/generator.js";
+
+/** What `run` is given: a generator function. */
+export type Main<T> = () => Iterator<Token, T, undefined>;
+
 /** What became of a process. */
 export interface Exit {
   readonly pid: number;

@@ -1,6 +1,6 @@
 /** `run`: a closure and its threads, on a machine of its own. */
-import type { Token } from "../context/generator.js";
 import { boot, type BootOptions } from "./machine.js";
+import type { Main } from "./process.js";
 
 /**
  * Boots a machine, runs `main` on it as a process of this realm, shuts it down, and resolves with what `main` returned: any
@@ -12,10 +12,7 @@ import { boot, type BootOptions } from "./machine.js";
  * Rejects with what `main` throws, or what another thread of it leaves uncaught; ExitError if the process ends before `main`
  * returns; MachineError if the machine stops.
  */
-export async function run<T>(
-  main: () => Iterator<Token, T, undefined>,
-  options: BootOptions = {},
-): Promise<T> {
+export async function run<T>(main: Main<T>, options: BootOptions = {}): Promise<T> {
   if (typeof main !== "function") throw new TypeError("run needs a generator function");
   const machine = await boot({ cpus: 1, ...options });
   try {

@@ -16,11 +16,11 @@ import { seededStrategy, SimulatedCpus, type Strategy } from "../cpu/simulated.j
 import { procKill } from "../kern/prockill.js";
 import { freeThreads } from "../thread/thread.js";
 import { Publisher } from "./channels.js";
-import { type Main, runClosure } from "./closure.js";
+import { runClosure } from "./closure.js";
 import { EventHub, type EventOptions, EventStream, type EventType, tellExec } from "./events.js";
 import { LinkError, type LinkedProgram } from "./factory.js";
 import { type ListOptions, type LwpInfo, observer, type ReportFormat } from "./observer.js";
-import { type Exit, exitOf, MachineError, type Process } from "./process.js";
+import { type Exit, exitOf, type Main, MachineError, type Process } from "./process.js";
 import { mainOf, Realm } from "./realm.js";
 import { type CpuStats, cpuStats } from "./stats.js";
 
