@@ -69,6 +69,107 @@ async function ring(): Promise<void> {
   }
 }
 
+/** A lock handed on in the order of asking. */
+class Mutex {
+  #locked = false;
+  readonly #waiters: (() => void)[] = [];
+  /** Those before it have been served. */
+  #first = 0;
+  readonly #wait = (resolve: () => void): void => {
+    this.#waiters.push(resolve);
+  };
+
+  /** Null: it is the caller's already. */
+  lock(): Promise<void> | null {
+    if (this.#locked) return new Promise(this.#wait);
+    this.#locked = true;
+    return null;
+  }
+
+  unlock(): void {
+    if (this.#first === this.#waiters.length) {
+      this.#locked = false;
+      return;
+    }
+    this.#waiters[this.#first++]!();
+    if (this.#first < 1024) return;
+    this.#waiters.splice(0, this.#first);
+    this.#first = 0;
+  }
+}
+
+/** For one waiter at a time, which is all that the ring needs. */
+class Condition {
+  #wake: (() => void) | null = null;
+  readonly #wait = (resolve: () => void): void => {
+    this.#wake = resolve;
+  };
+
+  async wait(mutex: Mutex): Promise<void> {
+    const signalled = new Promise<void>(this.#wait);
+    mutex.unlock();
+    await signalled;
+    await mutex.lock();
+  }
+
+  signal(): void {
+    this.#wake?.();
+    this.#wake = null;
+  }
+}
+
+/** B4. */
+async function conditionRing(): Promise<void> {
+  const mutex = new Mutex();
+  const finished = new Condition();
+  const turns = Array.from({ length: threads }, () => new Condition());
+  let turn = -1;
+  let passesLeft = 0;
+  async function member(own: number, next: number): Promise<void> {
+    await mutex.lock();
+    for (;;) {
+      while (turn !== own) await turns[own]!.wait(mutex);
+      if (--passesLeft > 0) {
+        turn = next;
+        turns[next]!.signal();
+      } else {
+        turn = -1;
+        finished.signal();
+      }
+    }
+  }
+  for (let i = 0; i < threads; i++) void member(i, (i + 1) % threads);
+  await mutex.lock();
+  for (const passes of meter) {
+    meter.begin();
+    passesLeft = passes;
+    turn = 0;
+    turns[0]!.signal();
+    while (turn !== -1) await finished.wait(mutex);
+    meter.end(passes);
+  }
+}
+
+/** B5. */
+async function contended(): Promise<void> {
+  const sections = 1_000;
+  const mutex = new Mutex();
+  async function member(): Promise<void> {
+    for (let i = 0; i < sections; i++) {
+      await mutex.lock();
+      await null;
+      mutex.unlock();
+    }
+  }
+  for (const rounds of meter) {
+    meter.begin();
+    for (let round = 0; round < rounds; round++) {
+      await Promise.all(Array.from({ length: threads }, member));
+    }
+    meter.end(rounds * threads * sections);
+  }
+}
+
 /** B7: an async function that awaits a promise somebody else can resolve. */
 function idle(): number {
   const unpark: (() => void)[] = [];
@@ -97,6 +198,14 @@ switch (bench) {
     break;
   case "B3":
     await ring();
+    report(meter.nsPerOperation);
+    break;
+  case "B4":
+    await conditionRing();
+    report(meter.nsPerOperation);
+    break;
+  case "B5":
+    await contended();
     report(meter.nsPerOperation);
     break;
   case "B7":

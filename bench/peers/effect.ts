@@ -1,6 +1,6 @@
 // Peer "effect": fibers of Effect 4 under its default scheduler.
 
-import { Deferred, Effect, Fiber, Latch } from "effect";
+import { Deferred, Effect, Fiber, Latch, Semaphore } from "effect";
 import { Meter, programOptions, report, residentBytes } from "../measure.js";
 
 const { bench, threads, budgetMs } = programOptions();
@@ -104,6 +104,25 @@ function* largeRing() {
   yield* Fiber.interruptAll(members);
 }
 
+/** B5. */
+function* contended() {
+  const sections = 1_000;
+  const mutex = Semaphore.makeUnsafe(1);
+  const section = mutex.withPermits(1)(Effect.yieldNow);
+  const member = Effect.gen(function* () {
+    for (let i = 0; i < sections; i++) yield* section;
+  });
+  const fibers: Fiber.Fiber<void>[] = [];
+  for (const rounds of meter) {
+    meter.begin();
+    for (let round = 0; round < rounds; round++) {
+      for (let i = 0; i < threads; i++) fibers[i] = yield* Effect.forkChild(member);
+      for (let i = 0; i < threads; i++) yield* Fiber.join(fibers[i]!);
+    }
+    meter.end(rounds * threads * sections);
+  }
+}
+
 /** B7: a fiber that awaits a Deferred somebody else can complete. */
 function* idle() {
   const parkedOn: Deferred.Deferred<void>[] = [];
@@ -134,6 +153,10 @@ switch (bench) {
     break;
   case "B3":
     await Effect.runPromise(Effect.gen(threads > largeRingThreads ? largeRing : ring));
+    report(meter.nsPerOperation);
+    break;
+  case "B5":
+    await Effect.runPromise(Effect.gen(contended));
     report(meter.nsPerOperation);
     break;
   case "B7":

@@ -36,6 +36,8 @@ export const SIMULATED_LIMITS: Limits = {
   threads: 256,
   blocks: 256,
   userPages: 256,
+  syncobjs: 256,
+  messages: 256,
 };
 
 /** Pseudo-random numbers by a seed (mulberry32): integers below n. */

@@ -55,6 +55,12 @@ export const DELAY_POINTS = [
   "create.idle",
   /** An LWP has been chosen to run and its old CPU's queue lock is released. */
   "setrunnable.chosen",
+  /** An LWP is on the queue of an object of the library, whose lock it holds; its mutex, if any, is still held. */
+  "syncobj.enqueued",
+  /** `rwEnter` has found the lock held and will set the bits. */
+  "rwlock.held",
+  /** `rwExit` has seen no waiters and will change the word. */
+  "rwlock.exit",
   /** A CPU is about to wait for what another one holds or has yet to do; each further look comes back here. */
   "cpu.relax",
 ] as const;
@@ -91,7 +97,10 @@ export const AT_MIGRATE_CHOSEN = 19;
 export const AT_CALLOUT_FIRED = 20;
 export const AT_CREATE_IDLE = 21;
 export const AT_SETRUNNABLE_CHOSEN = 22;
-export const AT_CPU_RELAX = 23;
+export const AT_SYNCOBJ_ENQUEUED = 23;
+export const AT_RWLOCK_HELD = 24;
+export const AT_RWLOCK_EXIT = 25;
+export const AT_CPU_RELAX = 26;
 
 /** Stands at a window, if this CPU is armed for it. */
 export function delayPoint(k: Kernel, point: number): void {

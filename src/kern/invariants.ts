@@ -30,6 +30,8 @@ import {
   SDYING,
   SOBJ_CV,
   SOBJ_MUTEX,
+  SOBJ_OBJ,
+  SOBJ_OBJ_LIFO,
   SOBJ_PARK,
   SOBJ_RW,
   SOBJ_SCHED,
@@ -49,6 +51,7 @@ import {
   CV_SLEEPQ,
   LIDTAB_STRIPES,
   LOCK_WORDS,
+  OBJTAB_SIZE,
   SLEEPQ_HEAD,
   SLEEPQ_TAIL,
   SLEEPTAB_BUCKET_WORDS,
@@ -58,6 +61,7 @@ import {
   UMEM_INUSE,
   UMEM_LOCK,
 } from "../sys/shapes.js";
+import { SyncobjRecord } from "../sys/syncobj.js";
 import type { Turnstile } from "../sys/turnstile.js";
 import { procLwps } from "./lwpref.js";
 import { umemCheck } from "./umem.js";
@@ -66,7 +70,8 @@ import { allLwps, allProcs } from "./proc.js";
 import { isMovable, runqList } from "./runq.js";
 import { bucketQueue, sleepqList, sleeptabBucket } from "./sleepq.js";
 import { coveringLock } from "./state.js";
-import { tschain } from "./turnstile.js";
+import { syncobjAt } from "./syncobj.js";
+import { tschain } from "./tstab.js";
 
 /** The lock of the sleep queue that `l` is on. */
 export function sleepLockOf(l: Lwp): number {
@@ -77,6 +82,9 @@ export function sleepLockOf(l: Lwp): number {
     case SOBJ_CV:
     case SOBJ_SLEEP:
       return sleeptabBucket(k.sleeptab, l.wchan);
+    case SOBJ_OBJ:
+    case SOBJ_OBJ_LIFO:
+      return syncobjAt(k, l.wchan).lock;
     default:
       return tschain(k, l.wchan);
   }
@@ -115,6 +123,8 @@ export function checkEmpty(k: Kernel): string[] {
   level(k.threads, 0);
   if (k.w[k.umem + UMEM_INUSE] !== 0) wrong.push(`${k.w[k.umem + UMEM_INUSE]} pages of user memory in use`);
   wrong.push(...umemCheck(k));
+  level(k.syncobjs, 0);
+  level(k.messages, 0);
   if (k.g.nprocs !== 1 || k.g.nlwps !== own) wrong.push(`${k.g.nprocs} processes, ${k.g.nlwps} LWPs counted`);
   if (k.g.npids !== 1) wrong.push(`${k.g.npids} process ids in use`);
   if (k.g.zombies !== 0) wrong.push("a dead process that nobody has collected");
@@ -264,6 +274,11 @@ function queueFor(l: Lwp): number {
       const ts = l.ts;
       if (ts === null || ts.obj !== wchan) return -1;
       return sleepqList(k, ts.readers).includes(l) ? ts.readers : ts.writers;
+    }
+    case SOBJ_OBJ:
+    case SOBJ_OBJ_LIFO: {
+      const { queue, senders } = SyncobjRecord.offset;
+      return l.sleepq === wchan + senders ? l.sleepq : wchan + queue;
     }
     default:
       return l.sleepq;
@@ -415,8 +430,9 @@ function checkLocks(k: Kernel, procs: readonly Proc[], wrong: string[]): void {
     const ci = k.cpus.view(i);
     for (const a of [ci.mutex, ci.lwplock, ci.calloutLock, ci.haltLock]) held(a, `a lock of CPU ${i - 1}`);
   }
-  for (const pool of [k.procs, k.lwps, k.turnstiles, k.threads])
+  for (const pool of [k.procs, k.lwps, k.turnstiles, k.threads, k.syncobjs, k.messages])
     held(pool.header + POOL_LOCK, `the lock of ${pool.type.name} records`);
+  for (let i = 0; i < OBJTAB_SIZE; i++) held(k.objtab + i * LOCK_WORDS, `lock ${i} of objects`);
   for (let i = 0; i < SLEEPTAB_SIZE; i++) {
     held(k.sleeptab + i * SLEEPTAB_BUCKET_WORDS, `sleep bucket ${i}`);
     held(k.parktab + i * SLEEPTAB_BUCKET_WORDS, `park bucket ${i}`);

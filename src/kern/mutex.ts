@@ -16,14 +16,16 @@
 import { cur } from "../sys/current.js";
 import type { Kernel } from "../sys/kernel.js";
 import type { Lwp } from "../sys/lwp.js";
-import { LP_RUNNING } from "../sys/param.js";
+import { LP_RUNNING, SOBJ_MUTEX } from "../sys/param.js";
 import { MTX_ADAPTIVE, MTX_OWNER, MTX_SPIN, MTX_SPINLOCK, MTX_TYPE, MTX_WAITERS } from "../sys/shapes.js";
 import { AT_MUTEX_EXIT, AT_MUTEX_HELD, AT_MUTEX_WAITERS, delayPoint } from "./delay.js";
 import { kassert, panic } from "./panic.js";
+import { BLOCK_BACK, BLOCK_SWITCHED } from "./sleepq.js";
 import { spinEnter, spinExit, spinOwned, spinTryenter } from "./spin.js";
 import {
   TS_WRITER_Q,
   turnstileBlock,
+  turnstileBlockSig,
   turnstileExit,
   turnstileLookup,
   turnstileUnblock,
@@ -100,9 +102,9 @@ function* mutexEnterSlow(k: Kernel, m: number): Generator<void, void, void> {
     if (tryAcquire(k, m, l)) return;
     if (ownerRunsElsewhere(k, m) && rounds < SPIN_ROUNDS) continue;
     const kpribase = l.kpribase;
-    const blocked = mutexBlock(k, m, l);
-    if (blocked === GONE_TO_SLEEP) yield;
-    if (blocked !== RETRY) turnstileUnblock(l, kpribase);
+    const how = mutexWait(k, m, l, false, 0);
+    if (how === BLOCK_SWITCHED) yield;
+    if (how !== RETRY) turnstileUnblock(l, kpribase);
   }
 }
 
@@ -125,12 +127,12 @@ function ownerRunsElsewhere(k: Kernel, m: number): boolean {
   return (l.pflag & LP_RUNNING) !== 0 && l.cpu !== cur.cpu;
 }
 
-const RETRY = 0;
-const GONE_TO_SLEEP = 1;
-const WOKEN_AT_ONCE = 2;
+/** The mutex was not held any more; or, of `mutexEnterSig`, is the caller's now. Other than every BLOCK_*. */
+const RETRY = 2;
+export const MUTEX_TAKEN = 3;
 
-/** Steps 3 and 4. */
-function mutexBlock(k: Kernel, m: number, l: Lwp): number {
+/** Steps 3 and 4: RETRY, or how the sleep went, as `sleepqBlock` says. */
+function mutexWait(k: Kernel, m: number, l: Lwp, user: boolean, ticks: number): number {
   const ts = turnstileLookup(k, m);
   const word = loadOwner(k, m);
   delayPoint(k, AT_MUTEX_HELD);
@@ -140,7 +142,23 @@ function mutexBlock(k: Kernel, m: number, l: Lwp): number {
     return RETRY;
   }
   delayPoint(k, AT_MUTEX_WAITERS);
-  return turnstileBlock(l, ts, TS_WRITER_Q, m) ? GONE_TO_SLEEP : WOKEN_AT_ONCE;
+  if (user) return turnstileBlockSig(l, ts, TS_WRITER_Q, m, SOBJ_MUTEX, ticks);
+  return turnstileBlock(l, ts, TS_WRITER_Q, m) ? BLOCK_SWITCHED : BLOCK_BACK;
+}
+
+/**
+ * A program's way in: interruptible, and for at most `ticks` ticks, 0 = for ever. MUTEX_TAKEN, or the first half of a sleep
+ * as `sleepqBlock` gives it; after the second half try again, also when the sleep was ended from outside: that passes on a
+ * wakeup that came at the same time, for either the mutex is free, or whoever has taken it will wake the next. Its owner
+ * may call it too, and waits for itself.
+ */
+export function mutexEnterSig(k: Kernel, m: number, l: Lwp, ticks: number): number {
+  for (let rounds = 0; ; rounds++) {
+    if (mutexTryenter(k, m)) return MUTEX_TAKEN;
+    if (ownerRunsElsewhere(k, m) && rounds < SPIN_ROUNDS) continue;
+    const how = mutexWait(k, m, l, true, ticks);
+    if (how !== RETRY) return how;
+  }
 }
 
 /** Releases the mutex, and wakes a waiter if there is one. */

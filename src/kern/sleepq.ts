@@ -29,7 +29,10 @@ import {
   LW_SINTR,
   LW_WCORE,
   LW_WEXIT,
+  SOBJ_MUTEX,
+  SOBJ_OBJ_LIFO,
   SOBJ_PARK,
+  SOBJ_RW,
   SOBJ_SCHED,
   SOBJ_SELECT,
 } from "../sys/param.js";
@@ -47,6 +50,7 @@ import { firstsig, isStopSignal, sigispending } from "./sigpending.js";
 import { spinEnter, spinExit, spinOwned } from "./spin.js";
 import { setStat } from "./state.js";
 import { miSwitch } from "./switch.js";
+import { turnstileDetach } from "./tstab.js";
 
 // The words of a sleep, by address: see runq.ts.
 const { sleepqNext: NEXT, sleepqPrev: PREV, wmesg: WMESG, wchan: WCHAN, sleepq: SLEEPQ } = LwpRecord.offset;
@@ -112,15 +116,18 @@ export function sleepqEnqueue(
   w[at + SLPTICKS] = w[k.ticksAt];
 }
 
-/** Links by the discipline of the object: SORTED, FIFO or LIFO (BLK-6). */
+/** Links by the discipline of the object: SORTED, FIFO or LIFO (BLK-6); a program's condition is SORTED, LIFO among equals. */
 function sleepqInsert(l: Lwp, q: number, sobj: number): void {
   const { k, w } = l;
   let before = 0;
   if (sobj === SOBJ_PARK) {
     before = w[q + SLEEPQ_HEAD];
   } else if (sobj !== SOBJ_SELECT) {
-    const pri = lwpEprio(l);
-    before = w[q + SLEEPQ_HEAD];
+    // Ahead of those below this.
+    const pri = sobj === SOBJ_OBJ_LIFO ? lwpEprio(l) + 1 : lwpEprio(l);
+    const tail = w[q + SLEEPQ_TAIL];
+    // Mostly all are equals: no walk along them.
+    if (tail !== 0 && lwpEprio(k.lwpAt(tail)) < pri) before = w[q + SLEEPQ_HEAD];
     while (before !== 0) {
       const other = k.lwps.view(before);
       if (lwpEprio(other) < pri) break;
@@ -223,6 +230,7 @@ export function sleepqRemove(l: Lwp): void {
 /** Ends the sleep of a locked LWP; releases the queue's lock if `cleanup` (BLK-9). */
 export function sleepqUnsleep(l: Lwp, cleanup: boolean): void {
   const lock = l.mutex;
+  if (l.syncobj === SOBJ_MUTEX || l.syncobj === SOBJ_RW) turnstileDetach(l);
   sleepqRemove(l);
   if (cleanup) spinExit(l.k, lock);
 }

@@ -101,3 +101,16 @@ export function atomicAdd(k: Kernel, a: number, n: number): number {
   k.w[a] = old + n;
   return old;
 }
+
+/** Sets a word that several CPUs write, if it is `from`. */
+export function atomicCas(k: Kernel, a: number, from: number, to: number): boolean {
+  if (k.mp) return Atomics.compareExchange(k.w, a, from, to) === from;
+  if (k.w[a] !== from) return false;
+  k.w[a] = to;
+  return true;
+}
+
+/** Reads a word that several CPUs write, after whatever this one did before. */
+export function atomicLoad(k: Kernel, a: number): number {
+  return k.mp ? Atomics.load(k.w, a) : k.w[a];
+}

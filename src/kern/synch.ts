@@ -10,6 +10,7 @@ import {
   LSSTOP,
   LSSUSPENDED,
   LW_IDLE,
+  LW_SINTR,
   LW_WSUSPEND,
   SOBJ_MUTEX,
   SOBJ_RW,
@@ -24,6 +25,7 @@ import { schedTakecpu } from "./placement.js";
 import { lwpEprio } from "./priority.js";
 import { cpuNeedResched } from "./resched.js";
 import { schedDequeue, schedEnqueue } from "./runq.js";
+import { rwOwner } from "./rwlock.js";
 import { sleepqReinsert, sleepqUnsleep } from "./sleepq.js";
 import { spinEnter, spinExit, spinOwned } from "./spin.js";
 import { setStat } from "./state.js";
@@ -33,7 +35,9 @@ export function lwpUnsleep(l: Lwp, cleanup: boolean): void {
   const { k } = l;
   kassert(k, lwpLocked(l), "lwpUnsleep: the LWP is not locked");
   const sobj = l.syncobj;
-  if (sobj === SOBJ_SCHED || sobj === SOBJ_MUTEX || sobj === SOBJ_RW) {
+  const lock = sobj === SOBJ_MUTEX || sobj === SOBJ_RW;
+  // Locks of programs are waited for interruptibly.
+  if (sobj === SOBJ_SCHED || (lock && (l.flag & LW_SINTR) === 0)) {
     panic(k, `lwpUnsleep: LWP ${l.proc.pid}.${l.lid} cannot be woken from outside`);
   }
   sleepqUnsleep(l, cleanup);
@@ -99,7 +103,8 @@ export function lwpLendpri(l: Lwp, priority: number): void {
 
 /** Who holds what `l` sleeps on, if that is a kind of object that has an owner (BLK-2). */
 export function syncobjOwner(l: Lwp): Lwp | null {
-  return l.syncobj === SOBJ_MUTEX ? mutexOwner(l.k, l.wchan) : null;
+  if (l.syncobj === SOBJ_MUTEX) return mutexOwner(l.k, l.wchan);
+  return l.syncobj === SOBJ_RW ? rwOwner(l.k, l.wchan) : null;
 }
 
 function requeue(l: Lwp, change: () => void): void {

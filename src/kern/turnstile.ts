@@ -11,8 +11,7 @@ import { packText } from "../sys/record.js";
 import type { Kernel } from "../sys/kernel.js";
 import type { Lwp } from "../sys/lwp.js";
 import { PRI_KTHREAD, SOBJ_MUTEX } from "../sys/param.js";
-import { TSTAB_BUCKET_WORDS, TSTAB_SIZE } from "../sys/shapes.js";
-import { type Turnstile, TurnstileRecord } from "../sys/turnstile.js";
+import type { Turnstile } from "../sys/turnstile.js";
 import { kassert } from "./panic.js";
 import {
   BLOCK_SWITCHED,
@@ -23,18 +22,12 @@ import {
   sleepqRemove,
 } from "./sleepq.js";
 import { spinEnter, spinExit, spinOwned } from "./spin.js";
-
-const NEXT = TurnstileRecord.offset.next;
+import { tschain, turnstileDetach } from "./tstab.js";
 
 const TSTILE = packText("tstile");
 
 export const TS_READER_Q = 0;
 export const TS_WRITER_Q = 1;
-
-/** Chain of a lock: its spin lock, with the index of the first turnstile behind it. */
-export function tschain(k: Kernel, obj: number): number {
-  return k.tstab + ((obj >> 3) & (TSTAB_SIZE - 1)) * TSTAB_BUCKET_WORDS;
-}
 
 /** Locks the chain and returns the lock's active turnstile, if it has one (BLK-31). */
 export function turnstileLookup(k: Kernel, obj: number): Turnstile | null {
@@ -64,6 +57,29 @@ export function turnstileBlock(
   obj: number,
   sobj = SOBJ_MUTEX,
 ): boolean {
+  l.kpriority = 1;
+  if (l.kpribase < PRI_KTHREAD) l.kpribase = PRI_KTHREAD;
+  turnstileEnqueue(l, ts, q, obj, sobj);
+  return sleepqBlock(l, 0, false) === BLOCK_SWITCHED;
+}
+
+/**
+ * The same for a lock of programs: at most `ticks` ticks, 0 = for ever, interruptible, and without the kernel's boost.
+ * Returns what `sleepqBlock` does; `l.granted` says afterwards whether the wait was ended by `turnstileWakeup`.
+ */
+export function turnstileBlockSig(
+  l: Lwp,
+  ts: Turnstile | null,
+  q: number,
+  obj: number,
+  sobj: number,
+  ticks: number,
+): number {
+  turnstileEnqueue(l, ts, q, obj, sobj);
+  return sleepqBlock(l, ticks, true);
+}
+
+function turnstileEnqueue(l: Lwp, ts: Turnstile | null, q: number, obj: number, sobj: number): void {
   const { k } = l;
   const chain = tschain(k, obj);
   kassert(k, spinOwned(k, chain), "turnstileBlock: the chain is not locked");
@@ -84,10 +100,8 @@ export function turnstileBlock(
   if (q === TS_READER_Q) active.nreaders++;
   else active.nwriters++;
   sleepqEnter(l, chain);
-  l.kpriority = 1;
-  if (l.kpribase < PRI_KTHREAD) l.kpribase = PRI_KTHREAD;
+  l.granted = 0;
   sleepqEnqueue(l, queueOf(active, q), obj, TSTILE, sobj);
-  return sleepqBlock(l, 0, false) === BLOCK_SWITCHED;
 }
 
 /** After the sleep: the base of the boost is what it was; the boost itself stays until user return. */
@@ -118,34 +132,15 @@ export function turnstileWakeup(
   for (let n = nl === null ? count : 1; n > 0 && active !== null; n--) {
     const l = nl ?? sleepqFirst(k, queueOf(ts, q));
     kassert(k, l !== null && l.ts === ts, "turnstileWakeup: nobody to wake");
-    active = turnstileRemove(k, chain, ts, l, q);
+    active = turnstileRemove(l);
   }
   spinExit(k, chain);
 }
 
-/** Takes one LWP off; returns the turnstile if it stays active. */
-function turnstileRemove(k: Kernel, chain: number, ts: Turnstile, l: Lwp, q: number): Turnstile | null {
-  let left: Turnstile | null = ts;
-  if (ts.free !== 0) {
-    const spare = k.turnstiles.view(ts.free);
-    ts.free = spare.free;
-    spare.free = 0;
-    spare.obj = 0;
-    l.ts = spare;
-  } else {
-    unchain(k, chain, ts);
-    ts.obj = 0;
-    left = null;
-  }
-  if (q === TS_READER_Q) ts.nreaders--;
-  else ts.nwriters--;
+/** Takes one LWP off, for good; returns the turnstile if it stays active. */
+function turnstileRemove(l: Lwp): Turnstile | null {
+  const left = turnstileDetach(l);
+  l.granted = 1;
   sleepqRemove(l);
   return left;
-}
-
-function unchain(k: Kernel, chain: number, ts: Turnstile): void {
-  let at = chain + 2;
-  while (k.w[at] !== ts.index) at = k.turnstiles.view(k.w[at]).at + NEXT;
-  k.w[at] = ts.next;
-  ts.next = 0;
 }

@@ -23,14 +23,8 @@ import { panic } from "../kern/panic.js";
 import { procReap, procSpawn } from "../kern/proc.js";
 import { procKill } from "../kern/prockill.js";
 import { type RealmServices, setThreadHost, type ThreadMain } from "../thread/host.js";
-import {
-  dropLocals,
-  freeRecord,
-  freeThreads,
-  mainRecord,
-  startEntry,
-  threadEnding,
-} from "../thread/thread.js";
+import { freeLeftovers } from "../thread/leftovers.js";
+import { dropLocals, freeRecord, mainRecord, startEntry, threadEnding } from "../thread/thread.js";
 import {
   compileFactory,
   type Factory,
@@ -160,7 +154,7 @@ export class Realm {
     const ci = this.ci as Cpu;
     for (let c = asCpu(ci, () => procReap(this.k)); c !== null; c = asCpu(ci, () => procReap(this.k))) {
       const { pid } = c;
-      asCpu(ci, () => freeThreads(this.k, pid));
+      asCpu(ci, () => freeLeftovers(this.k, pid));
       this.#tell({ kind: "exited", pid: c.pid, program: c.program, status: c.status, seconds: c.seconds });
     }
     return true;

@@ -14,7 +14,7 @@ import type { Body } from "../context/generator.js";
 import { asCpu } from "../cpu/dispatcher.js";
 import { seededStrategy, SimulatedCpus, type Strategy } from "../cpu/simulated.js";
 import { procKill } from "../kern/prockill.js";
-import { freeThreads } from "../thread/thread.js";
+import { freeLeftovers } from "../thread/leftovers.js";
 import { Publisher } from "./channels.js";
 import { runClosure } from "./closure.js";
 import { EventHub, type EventOptions, EventStream, type EventType, tellExec } from "./events.js";
@@ -222,7 +222,7 @@ export class SimulatedMachine {
 
   #collect(): true {
     for (const { pid, program, status, seconds } of this.#sim.collected.splice(0)) {
-      asCpu(this.kernel.cpus.view(1), () => freeThreads(this.kernel, pid));
+      asCpu(this.kernel.cpus.view(1), () => freeLeftovers(this.kernel, pid));
       if (program !== 0) this.#realm.unload(program);
       this.#living.get(pid)?.resolve(exitOf(pid, status, seconds));
       this.#living.delete(pid);

@@ -8,6 +8,8 @@ import { type Kernel, type Pool, POOL_LOCK } from "../sys/kernel.js";
 import type { View } from "../sys/record.js";
 import {
   LIDTAB_STRIPES,
+  LOCK_WORDS,
+  OBJTAB_SIZE,
   SLEEPTAB_BUCKET_WORDS,
   SLEEPTAB_SIZE,
   TSTAB_BUCKET_WORDS,
@@ -60,7 +62,7 @@ function heldLocks(k: Kernel): string[] {
       }
     }
   }
-  for (const pool of [k.lwps, k.turnstiles, ...pools] as Pool<View>[])
+  for (const pool of [k.lwps, k.turnstiles, k.syncobjs, k.messages, ...pools] as Pool<View>[])
     look(`pool of ${pool.type.name}`, pool.header + POOL_LOCK);
   look("proc_lock", k.g.procLock);
   look("uid table", k.g.uidLock);
@@ -69,6 +71,7 @@ function heldLocks(k: Kernel): string[] {
     look(`park table bucket ${i}`, k.parktab + i * SLEEPTAB_BUCKET_WORDS);
   }
   for (let i = 0; i < TSTAB_SIZE; i++) look(`turnstile chain ${i}`, k.tstab + i * TSTAB_BUCKET_WORDS);
+  for (let i = 0; i < OBJTAB_SIZE; i++) look(`lock ${i} of objects`, k.objtab + i * LOCK_WORDS);
   for (let i = 0; i < LIDTAB_STRIPES; i++) look(`lid table stripe ${i}`, k.lidStripes + i * 2);
   return lines;
 }

@@ -6,6 +6,7 @@
  */
 
 export const EPERM = 1;
+export const ENOENT = 2;
 export const ESRCH = 3;
 export const EINTR = 4;
 export const E2BIG = 7;
@@ -14,13 +15,17 @@ export const EDEADLK = 11;
 export const ENOMEM = 12;
 export const EFAULT = 14;
 export const EBUSY = 16;
+export const EEXIST = 17;
 export const ENODEV = 19;
 export const EINVAL = 22;
+export const ENFILE = 23;
+export const EPIPE = 32;
 export const EAGAIN = 35;
 export const EWOULDBLOCK = EAGAIN;
 export const EALREADY = 37;
 export const ETIMEDOUT = 60;
 export const ENAMETOOLONG = 63;
+export const EOVERFLOW = 84;
 export const ENOTSUP = 86;
 export const ECANCELED = 87;
 /** Kernel-internal: execute the system call again. */
@@ -28,6 +33,7 @@ export const ERESTART = -3;
 
 const TABLE: Record<number, readonly [code: string, text: string]> = {
   [EPERM]: ["EPERM", "operation not permitted"],
+  [ENOENT]: ["ENOENT", "no such name"],
   [ESRCH]: ["ESRCH", "no such thread or process"],
   [EINTR]: ["EINTR", "interrupted"],
   [E2BIG]: ["E2BIG", "arguments too large"],
@@ -36,12 +42,16 @@ const TABLE: Record<number, readonly [code: string, text: string]> = {
   [ENOMEM]: ["ENOMEM", "no memory left in a kernel table"],
   [EFAULT]: ["EFAULT", "bad argument"],
   [EBUSY]: ["EBUSY", "busy"],
+  [EEXIST]: ["EEXIST", "the name exists"],
   [ENODEV]: ["ENODEV", "not asleep"],
   [EINVAL]: ["EINVAL", "invalid argument"],
+  [ENFILE]: ["ENFILE", "the table of named objects is full"],
+  [EPIPE]: ["EPIPE", "closed"],
   [EAGAIN]: ["EAGAIN", "limit reached"],
   [EALREADY]: ["EALREADY", "a wakeup was already pending"],
   [ETIMEDOUT]: ["ETIMEDOUT", "timed out"],
   [ENAMETOOLONG]: ["ENAMETOOLONG", "name too long"],
+  [EOVERFLOW]: ["EOVERFLOW", "too large a value"],
   [ENOTSUP]: ["ENOTSUP", "not supported"],
   [ECANCELED]: ["ECANCELED", "cancelled"],
   [ERESTART]: ["ERESTART", "restart the call"],

@@ -11,6 +11,7 @@
 import { type Cpu, CpuRecord } from "./cpu.js";
 import { type Globals, GlobalsRecord } from "./globals.js";
 import { type Context, type Lwp, LwpRecord } from "./lwp.js";
+import { type Message, MessageRecord } from "./message.js";
 import { type Mutexobj, MutexobjRecord } from "./mutexobj.js";
 import { type Kcpuset, KcpusetRecord } from "./kcpuset.js";
 import { HZ } from "./param.js";
@@ -20,6 +21,7 @@ import { type Pserialize, PserializeRecord, type PszGlobals, PszGlobalsRecord } 
 import type { RecordType, View } from "./record.js";
 import * as shape from "./shapes.js";
 import { type Container, ContainerRecord, SPD_WORDS } from "./specificdata.js";
+import { type Syncobj, SyncobjRecord } from "./syncobj.js";
 import { type ThreadRec, ThreadRecord } from "./thread.js";
 import { type Turnstile, TurnstileRecord } from "./turnstile.js";
 import { type Xcall, XcallRecord } from "./xcall.js";
@@ -43,6 +45,9 @@ export interface Limits {
   readonly blocks: number;
   /** Pages of user memory, of 4,096 bytes. */
   readonly userPages: number;
+  /** Synchronisation objects of the thread library, and messages in its channels. */
+  readonly syncobjs: number;
+  readonly messages: number;
 }
 
 export const DEFAULT_LIMITS: Limits = {
@@ -55,6 +60,8 @@ export const DEFAULT_LIMITS: Limits = {
   threads: 131072,
   blocks: 131072,
   userPages: 65536,
+  syncobjs: 131072,
+  messages: 131072,
 };
 
 /** Words of an arena block, its link included. */
@@ -235,11 +242,15 @@ export class Kernel {
   readonly kcpusetv: Kcpuset[];
   readonly pserializes: Pool<Pserialize>;
   readonly containers: Pool<Container>;
+  readonly syncobjv: Syncobj[];
+  readonly syncobjs: Pool<Syncobj>;
+  readonly messages: Pool<Message>;
 
   /** Addresses of tables. */
   readonly sleeptab: number;
   readonly parktab: number;
   readonly tstab: number;
+  readonly objtab: number;
   readonly lidtab: number;
   readonly lidtabMask: number;
   readonly lidStripes: number;
@@ -282,6 +293,9 @@ export class Kernel {
     this.parktab = at.take(shape.SLEEPTAB_SIZE * shape.SLEEPTAB_BUCKET_WORDS);
     this.tstab = at.take(shape.TSTAB_SIZE * shape.TSTAB_BUCKET_WORDS);
     this.lidStripes = at.take(shape.LIDTAB_STRIPES * shape.LOCK_WORDS);
+    const syncobjPool = at.take(POOL_HEADER_WORDS);
+    const messagePool = at.take(POOL_HEADER_WORDS);
+    this.objtab = at.take(shape.OBJTAB_SIZE * shape.LOCK_WORDS);
     this.uidtab = at.take(limits.uids * 2);
     this.pidtabMask = (1 << (32 - Math.clz32(limits.procs))) - 1;
     this.pidtab = at.take((this.pidtabMask + 1) * 2);
@@ -311,6 +325,9 @@ export class Kernel {
     const containerBase = at.take(ContainerRecord.words * (limits.lwps + limits.procs));
     const pserializeBase = at.take(PserializeRecord.words * limits.procs);
     const threadBase = at.take(ThreadRecord.words * limits.threads);
+    const syncobjBase = at.take(SyncobjRecord.words * limits.syncobjs);
+    const syncobjCold = at.take(SyncobjRecord.coldWords * limits.syncobjs);
+    const messageBase = at.take(MessageRecord.words * limits.messages);
     this.blockBase = at.take(BLOCK_WORDS * limits.blocks);
     this.umemPages = at.take(shape.UMEM_PAGE_WORDS * limits.userPages);
 
@@ -345,6 +362,9 @@ export class Kernel {
     this.kcpusetv = this.kcpusets.views;
     this.containers = new Pool(this, ContainerRecord, headers[8], containerBase, limits.lwps + limits.procs);
     this.pserializes = new Pool(this, PserializeRecord, headers[7], pserializeBase, limits.procs);
+    this.syncobjs = new Pool(this, SyncobjRecord, syncobjPool, syncobjBase, limits.syncobjs, syncobjCold);
+    this.syncobjv = this.syncobjs.views;
+    this.messages = new Pool(this, MessageRecord, messagePool, messageBase, limits.messages);
   }
 
   /** This realm's view of LWP `index`, or null for 0. */
@@ -361,7 +381,8 @@ export class Kernel {
   /** Clears what was touched, so that the machine can be booted anew (simulated machines). */
   reset(scratchUsed: number): void {
     const pools = [this.procs, this.lwps, this.turnstiles, this.threads, this.mutexobjs];
-    for (const pool of [...pools, this.kcpusets, this.pserializes, this.containers] as Pool<View>[]) {
+    const more = [this.kcpusets, this.pserializes, this.containers, this.syncobjs, this.messages];
+    for (const pool of [...pools, ...more] as Pool<View>[]) {
       this.w.fill(0, pool.base, pool.base + pool.highWater * pool.type.words);
       if (pool.type.coldWords > 0) this.w.fill(0, pool.coldAt(1), pool.coldAt(pool.highWater + 1));
     }

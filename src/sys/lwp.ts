@@ -71,6 +71,11 @@ export const lwpFields = {
   slpticks: i32("l"),
   /** Ticks asleep. */
   slpticksum: i32("l"),
+  /**
+   * What its waker gave it: 0 = the wait was ended from outside, 1 = what it waited for; more is said by who gives it. Set
+   * with the queue locked, so whoever takes an LWP off an object's queue decides what becomes of its wait.
+   */
+  granted: i32("l"),
   /** Interlock of the condition variable it waits on. */
   cvlock: i32("l"),
   /** The turnstile it owns, or sleeps on. */

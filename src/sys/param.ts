@@ -192,6 +192,10 @@ export const SOBJ_SELECT = 3;
 export const SOBJ_PARK = 4;
 export const SOBJ_MUTEX = 5;
 export const SOBJ_RW = 6;
+/** An object of the thread library: its queue, and the lock of that, stand in its record. */
+export const SOBJ_OBJ = 7;
+/** The same, but of equals the latest comes first (THR-36). */
+export const SOBJ_OBJ_LIFO = 8;
 
 // --- what an LWP runs (l.ctxkind) --------------------------------------------------------------
 

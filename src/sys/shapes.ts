@@ -30,6 +30,17 @@ export const MTX_ADAPTIVE = 0x41444150;
 export const MTX_SPINLOCK = 2;
 export const MTX_WORDS = 4;
 
+// --- rwlocks (BLK-50) ---
+/** The one word of a rwlock: these bits, and above them its readers, or the index of the LWP that has write-locked it. */
+export const RW_HAS_WAITERS = 1;
+export const RW_WRITE_WANTED = 2;
+export const RW_WRITE_LOCKED = 4;
+export const RW_SHIFT = 4;
+export const RW_READ_INCR = 1 << RW_SHIFT;
+/** Readers or writer. */
+export const RW_THREAD = ~(RW_READ_INCR - 1);
+export const RW_WORDS = 2;
+
 // --- callouts ---
 /** Links: addresses of neighbours on the same list; 0 at the ends. */
 export const CO_NEXT = 0;
@@ -75,6 +86,8 @@ export const SLEEPTAB_BUCKET_WORDS = 4;
 export const TSTAB_SIZE = 64;
 /** A lock, the first turnstile, padding. */
 export const TSTAB_BUCKET_WORDS = 4;
+/** Locks of the thread library's objects, by index. */
+export const OBJTAB_SIZE = 256;
 /** Locks over the lid table; a bucket's lock is the one of its low bits. */
 export const LIDTAB_STRIPES = 64;
 

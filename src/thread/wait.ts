@@ -12,9 +12,10 @@
  */
 import { ECANCELED, EINVAL, ETIMEDOUT, KernelAssertion, LwpError } from "../sys/errno.js";
 import type { Cpu } from "../sys/cpu.js";
+import { cur } from "../sys/current.js";
 import type { Kernel } from "../sys/kernel.js";
 import type { Lwp } from "../sys/lwp.js";
-import { LSSLEEP, LW_SINTR } from "../sys/param.js";
+import { LSSLEEP, LW_SINTR, LW_USERRET } from "../sys/param.js";
 import type { Token } from "../context/generator.js";
 import { asCpu } from "../cpu/dispatcher.js";
 import { endIdleWait } from "../cpu/loop.js";
@@ -135,11 +136,12 @@ export abstract class BlockingOperation<T> implements Operation<T>, Iterator<Tok
         this.phase = RETURNING;
         return false;
       }
-      const woken = this.phase === ASLEEP;
+      // Woken for nothing, it goes through user mode; or to sleep again at once, if there is nothing to do there.
+      const detour = this.phase === ASLEEP && ((l.flag & LW_USERRET) !== 0 || cur.cpu.attention !== 0);
       this.phase = AGAIN;
       const why = this.reasonToStop(l);
       if (why !== 0) this.stop(l, why);
-      else if (!woken) return this.sleep(l);
+      else if (!detour) return this.sleep(l);
     } catch (error) {
       if (error instanceof KernelAssertion) throw error;
       this.refuse(error);
@@ -164,7 +166,8 @@ export abstract class BlockingOperation<T> implements Operation<T>, Iterator<Tok
     this.limits?.leave();
   }
 
-  private reasonToStop(l: Lwp): number {
+  /** Why the wait is over, or is not to begin; 0 = go on. An operation that must not give up any more says 0. */
+  protected reasonToStop(l: Lwp): number {
     if (isCancelled(l)) return ECANCELED;
     return this.limits === null ? 0 : this.limits.exceeded();
   }
@@ -174,9 +177,14 @@ export abstract class BlockingOperation<T> implements Operation<T>, Iterator<Tok
       this.phase = RETURNING;
       return;
     }
-    if (why === ECANCELED) this.refuse(actOnCancel(l, this.syscall));
-    else if (why === ABORTED) this.refuse(this.waitOptions?.signal?.reason);
-    else this.refuse(new LwpError(why, this.syscall, { pid: l.proc.pid, lid: l.lid }));
+    this.refuse(this.errorOf(l, why));
+  }
+
+  /** What is thrown for a reason; the caller acts on it. */
+  protected errorOf(l: Lwp, why: number): unknown {
+    if (why === ECANCELED) return actOnCancel(l, this.syscall);
+    if (why === ABORTED) return this.waitOptions?.signal?.reason;
+    return new LwpError(why, this.syscall, { pid: l.proc.pid, lid: l.lid });
   }
 
   private refuse(error: unknown): void {

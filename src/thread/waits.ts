@@ -1,7 +1,9 @@
 /** What the library's own waits are: see kern/waitfor.ts. */
 import type { Lwp } from "../sys/lwp.js";
+import { MTX_OWNER, RW_SHIFT, RW_WRITE_LOCKED } from "../sys/shapes.js";
+import { SYNCOBJ_KINDS, SyncobjRecord } from "../sys/syncobj.js";
 import { THREAD_RUNNING } from "../sys/thread.js";
-import { endOfThread, type WaitFor } from "../kern/waitfor.js";
+import { endOfThread, lwpByIndex, type WaitFor } from "../kern/waitfor.js";
 
 export function describeThreadWait(l: Lwp): WaitFor | null {
   switch (l.wmesg) {
@@ -12,8 +14,31 @@ export function describeThreadWait(l: Lwp): WaitFor | null {
     case "parked":
       return describeJoin(l);
     default:
-      return null;
+      return describeObject(l);
   }
+}
+
+/** A synchronisation object, by the address of its record or of the lock in it. */
+function describeObject(l: Lwp): WaitFor | null {
+  const { k, wchan } = l;
+  const { base, limit } = k.syncobjs;
+  const n = Math.floor((wchan - base) / SyncobjRecord.words);
+  if (!(n >= 0 && n < limit)) return null;
+  const o = k.syncobjs.view(n + 1);
+  const { w } = k;
+  const kind = SYNCOBJ_KINDS[o.kind];
+  if ((o.gen & 1) === 0 || kind === undefined) return null;
+  const { name } = o;
+  const what = `${kind} ${o.index}${name === "" ? "" : ` "${name}"`}`;
+  let index = 0;
+  if (wchan === o.mutex) index = w[o.mutex + MTX_OWNER] >> 1;
+  else if (wchan === o.rwlock && (w[o.rwlock] & RW_WRITE_LOCKED) !== 0) index = w[o.rwlock] >> RW_SHIFT;
+  const holder = lwpByIndex(k, index);
+  if (holder === null) return { kind, what, holders: [] };
+  // A lid of 0 is that of one who was just handed the lock.
+  const { owner } = o;
+  if (owner === 0 || owner === holder.lid) return { kind, what, holders: [holder] };
+  return { kind, what: `${what}, whose holder, thread ${owner}, is gone`, holders: [] };
 }
 
 /** `Thread.join` parks with the address of the thread's record as its hint. */

@@ -127,13 +127,15 @@ suite("synchronisation objects", () => {
   for (const [name, sobj, expected, interruptible] of objects) {
     const how = expected === SORTED ? "SORTED" : expected === FIFO ? "FIFO" : "LIFO";
     const unsleep = interruptible ? "can be woken from outside" : "panics when woken from outside";
-    test(`BLK-1, BLK-2: ${name}: ${how}, ${unsleep}, owner: ${sobj === K.SOBJ_MUTEX ? "of the mutex" : "none"}`, () => {
+    test(`BLK-1, BLK-2: ${name}: ${how}, ${unsleep}, owner: ${interruptible ? "none" : "who has locked it"}`, () => {
       // On a queue of their own instead of a turnstile's, which the checker would not accept.
       const m = new TestMachine({ limits, checked: interruptible });
       const mutex = m.words(K.MTX_WORDS);
-      m.asCpu(() => K.mutexInit(m.k, mutex, K.MUTEX_DEFAULT, K.IPL_NONE));
+      if (sobj === K.SOBJ_RW) K.rwInit(m.k, mutex);
+      else m.asCpu(() => K.mutexInit(m.k, mutex, K.MUTEX_DEFAULT, K.IPL_NONE));
       const holder = m.queued(43, function* () {
-        yield* K.mutexEnter(m.k, mutex);
+        if (sobj === K.SOBJ_RW) yield* K.rwEnter(m.k, mutex, K.RW_WRITER);
+        else yield* K.mutexEnter(m.k, mutex);
         yield* S.lwpPark();
       });
       m.run();
@@ -155,7 +157,7 @@ suite("synchronisation objects", () => {
         assert.deepEqual(order(m, on), expected);
       }
 
-      assert.equal(K.syncobjOwner(l10), sobj === K.SOBJ_MUTEX ? holder : null);
+      assert.equal(K.syncobjOwner(l10), interruptible ? null : holder);
 
       const wake = () =>
         m.asCpu(() => {

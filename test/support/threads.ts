@@ -43,7 +43,7 @@ export class ThreadMachine extends TestMachine {
   runMain(main: () => K.Body, options: Partial<K.ProcOptions> = {}): void {
     assert.equal(this.runToEnd(main, options), 0);
     this.asCpu(() => {
-      for (const { pid } of this.sim.collected) K.freeThreads(this.k, pid);
+      for (const { pid } of this.sim.collected) K.freeLeftovers(this.k, pid);
     });
     assert.deepEqual(K.checkEmpty(this.k), []);
   }
