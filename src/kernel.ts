@@ -42,6 +42,7 @@ export * from "./kern/proc.js";
 export * from "./kern/prockill.js";
 export * from "./kern/pserialize.js";
 export * from "./kern/psperform.js";
+export * from "./kern/procstop.js";
 export * from "./kern/resched.js";
 export * from "./kern/runq.js";
 export * from "./kern/sigpending.js";

@@ -257,4 +257,12 @@ export const breakages = [
     replace: "if (false) {",
     test: life,
   },
+  {
+    point: "sigswitch.stopped",
+    name: "an LWP that stops does not look whether it was continued meanwhile",
+    file: "kern/procstop.js",
+    find: "lwpLock(l); return miSwitch(l);",
+    replace: "lwpLock(l); if (l.stat === LSONPROC) setStat(l, LSSTOP); return miSwitch(l);",
+    test: life,
+  },
 ];

@@ -38,6 +38,8 @@ const RUNNING = CpuRecord.offset.calloutRunning;
 
 /** The handler that ends a timed sleep. */
 export const CALLOUT_SLEEPQ_TIMEOUT = 1;
+/** The handler that looks after processes that are to stop. */
+export const CALLOUT_PROC_STOP = 2;
 
 /** Sets up a callout; one that is not MPSAFE is bound to CPU 0. */
 export function calloutInit(k: Kernel, c: number, flags: number): void {

@@ -63,6 +63,8 @@ export const DELAY_POINTS = [
   "rwlock.exit",
   /** A CPU is about to wait for what another one holds or has yet to do; each further look comes back here. */
   "cpu.relax",
+  /** `sigswitch` has set LSSTOP, holds no lock, and will switch. */
+  "sigswitch.stopped",
 ] as const;
 
 export type DelayPoint = (typeof DELAY_POINTS)[number];
@@ -101,6 +103,7 @@ export const AT_SYNCOBJ_ENQUEUED = 23;
 export const AT_RWLOCK_HELD = 24;
 export const AT_RWLOCK_EXIT = 25;
 export const AT_CPU_RELAX = 26;
+export const AT_SIGSWITCH_STOPPED = 27;
 
 /** Stands at a window, if this CPU is armed for it. */
 export function delayPoint(k: Kernel, point: number): void {

@@ -35,7 +35,7 @@ import {
 } from "../sys/param.js";
 import type { Proc } from "../sys/proc.js";
 import { CALLOUT_MPSAFE, CV_SLEEPQ, SLEEPQ_HEAD, SLEEPQ_TAIL } from "../sys/shapes.js";
-import { CALLOUT_SLEEPQ_TIMEOUT, calloutInit, calloutSetfunc } from "./callout.js";
+import { CALLOUT_PROC_STOP, CALLOUT_SLEEPQ_TIMEOUT, calloutInit, calloutSetfunc } from "./callout.js";
 import { cvInit } from "./condvar.js";
 import { KCPUSET_CACHE, kcpusetAtomicSet, kcpusetCreate, kcpusetSet } from "./kcpuset.js";
 import { lidInsert } from "./lid.js";
@@ -50,6 +50,7 @@ import { DTOR_NONE, specificdataInit } from "./specificdata.js";
 import { KTHREAD_XCALL, XC_NULLOP, xcThread } from "./xcall.js";
 
 const STATE = CpuRecord.offset.state;
+import { procStopCallout, procStopInit } from "./procstop.js";
 
 export interface BootOptions {
   /** CPUs, at most `limits.cpus`. */
@@ -64,6 +65,7 @@ export function kernelAttach(k: Kernel): void {
   k.slots.kthreads[KTHREAD_XCALL] = xcThread;
   k.slots.crosscalls[XC_NULLOP] = () => {};
   k.slots.destructors[DTOR_NONE] = () => {};
+  k.slots.calloutHandlers[CALLOUT_PROC_STOP] = procStopCallout;
 }
 
 /** Sets up a zeroed memory. */
@@ -136,6 +138,7 @@ function createProc0(k: Kernel): Proc {
   k.g.allproc = p.index;
   k.g.nprocs = 1;
   pidtabInit(k, p);
+  procStopInit(k);
   return p;
 }
 

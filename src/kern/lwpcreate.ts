@@ -14,6 +14,7 @@ import {
   LSSTOP,
   LSSUSPENDED,
   LW_LWPCTL,
+  LW_PENDSIG,
   LW_SYSTEM,
   LW_WEXIT,
   LW_WREBOOT,
@@ -25,8 +26,6 @@ import {
   PK_SYSTEM,
   PRI_KERNEL,
   PRI_NONE,
-  PS_STOPPING,
-  SSTOP,
 } from "../sys/param.js";
 import { packText } from "../sys/record.js";
 import type { Proc } from "../sys/proc.js";
@@ -42,6 +41,7 @@ import { schedTakecpu } from "./placement.js";
 import { procAllocPid, procReservePid, procUnreservePid } from "./pid.js";
 import { clear, clearCold, poolGet, poolPut, rawGet } from "./pool.js";
 import { fire, PROBE_LWP_CREATE, PROBE_LWP_START } from "./probe.js";
+import { procIsStopping } from "./procstop.js";
 import { flushKicks } from "./resched.js";
 import { runqAdmit } from "./runq.js";
 import { spinEnter, spinExit } from "./spin.js";
@@ -262,10 +262,12 @@ export function lwpStart(l1: Lwp, l2: Lwp, flags: number): void {
   spinEnter(k, p.lock);
   lwpLock(l2);
   const suspended = (flags & LWP_SUSPENDED) !== 0 || (l1.flag & (LW_WREBOOT | LW_WSUSPEND | LW_WEXIT)) !== 0;
-  const stopped = p.stat === SSTOP || (p.sflag & PS_STOPPING) !== 0;
+  const stopped = procIsStopping(p);
   if (suspended || stopped) {
     p.nrlwps--;
     setStat(l2, suspended ? LSSUSPENDED : LSSTOP);
+    // Like all LWPs of a process that stops (procstop.ts).
+    if (stopped) l2.flag |= LW_PENDSIG;
     // The lwplock is not taken: it comes before the run queue's in the order of locks (LWP-18).
     lwpUnlockTo(l2, l2.cpu.lwplock);
   } else {

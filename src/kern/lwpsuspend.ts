@@ -20,9 +20,9 @@ import {
 } from "../sys/param.js";
 import { lwpLocked, lwpUnlock } from "./lwplock.js";
 import { kassert, panic } from "./panic.js";
+import { lwpNeedUserret } from "./resched.js";
 import { spinOwned } from "./spin.js";
 import { setrunnable } from "./synch.js";
-import { lwpNeedUserret } from "./userret.js";
 
 /**
  * Asks `t` to suspend itself at its next user return. `p.lock` is held, and `t` locked; unlocks it. Returns 0, EDEADLK

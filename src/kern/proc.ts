@@ -17,12 +17,14 @@ import {
   LW_WEXIT,
   LWPWAIT_EXITCONTROL,
   LWPWAIT_ONCE,
+  PS_STOPPING,
   PS_WEXIT,
   SACTIVE,
   SCHED_OTHER,
   SDEAD,
   SDYING,
   SIDL,
+  SSTOP,
   SZOMB,
 } from "../sys/param.js";
 import type { Proc } from "../sys/proc.js";
@@ -38,13 +40,12 @@ import { kassert } from "./panic.js";
 import { procAllocPid, procFreePid, procReservePid, procUnreservePid } from "./pid.js";
 import { poolGet, poolPut } from "./pool.js";
 import { CLD_EXITED, CLD_KILLED, fire, PROBE_CREATE, PROBE_EXIT, probing } from "./probe.js";
-import { flushKicks } from "./resched.js";
 import { lwpFinispecific, procFinispecific } from "./specificdata.js";
 import { spinEnter, spinExit, spinOwned } from "./spin.js";
 import { lwpExitSwitchaway } from "./switch.js";
 import { setrunnable } from "./synch.js";
 import { umemFreeProc } from "./umem.js";
-import { lwpNeedUserret } from "./userret.js";
+import { flushKicks, lwpNeedUserret } from "./resched.js";
 
 export interface ProcOptions {
   /** Name that tools show. */
@@ -97,7 +98,7 @@ export function procSpawn(k: Kernel, options: ProcOptions, start: Start): Proc |
   if (p === null) return null;
   const l = lwpCreate(lwp0, p, 0, start, SCHED_OTHER);
   if (l === null) {
-    unlistProc(k, p);
+    unlistProc(k, p, false);
     freeProc(k, p);
     return null;
   }
@@ -140,8 +141,10 @@ export function* exit1(l: Lwp, status: number): Generator<void, void, void> {
   const { k } = l;
   const p = l.proc;
   kassert(k, spinOwned(k, p.lock) && p.index !== 1, "exit1: not locked, or the system's process");
-  p.sflag |= PS_WEXIT;
+  // It is past stopping: a stop that is under way is given up.
+  p.sflag = (p.sflag | PS_WEXIT) & ~PS_STOPPING;
   if (p.nlwps > 1) yield* exitLwps(l);
+  const stopped = p.stat === SSTOP;
   p.stat = SDYING;
   p.xstat = status;
   spinExit(k, p.lock);
@@ -152,7 +155,7 @@ export function* exit1(l: Lwp, status: number): Generator<void, void, void> {
   yield* procFinispecific(p);
   calloutDestroy(k, l.timeoutCh);
   unlistAll(k, l);
-  unlistProc(k, p);
+  unlistProc(k, p, stopped);
   spinEnter(k, p.lock);
   yield* lwpDrainrefs(l);
   l.prflag &= ~LPR_DETACHED;
@@ -179,9 +182,11 @@ function fireExit(l: Lwp, status: number): void {
   fire(l.k, PROBE_EXIT, l.proc.pid, l.lid, reason, signal === 0 ? status >> 8 : signal);
 }
 
-function unlistProc(k: Kernel, p: Proc): void {
+/** Off allproc. One that died stopped is no stop any more that its parent has to hear of. */
+function unlistProc(k: Kernel, p: Proc, stopped: boolean): void {
   const { g } = k;
   spinEnter(k, g.procLock);
+  if (stopped && p.waited === 0 && p.parent !== null) p.parent.nstopchild--;
   if (p.listPrev === 0) g.allproc = p.listNext;
   else k.procs.view(p.listPrev).listNext = p.listNext;
   if (p.listNext !== 0) k.procs.view(p.listNext).listPrev = p.listPrev;

@@ -11,8 +11,11 @@
 import { type Cpu, CpuRecord } from "../sys/cpu.js";
 import { cur } from "../sys/current.js";
 import type { Kernel } from "../sys/kernel.js";
+import type { Lwp } from "../sys/lwp.js";
 import { RESCHED_LAZY } from "../sys/param.js";
 import { AT_KICK_PENDING, delayPoint } from "./delay.js";
+import { lwpLocked } from "./lwplock.js";
+import { kassert } from "./panic.js";
 import { atomicOr } from "./spin.js";
 
 const ATTENTION = CpuRecord.offset.attention;
@@ -22,6 +25,12 @@ export function cpuNeedResched(ci: Cpu, flags: number): void {
   const bits = flags === 0 ? RESCHED_LAZY : flags;
   if ((ci.attention & bits) !== bits) atomicOr(ci.k, ci.at + ATTENTION, bits);
   if (ci !== cur.cpu) cur.kicks |= 1 << (ci.index - 1);
+}
+
+/** Makes a locked LWP look at its flags soon, wherever it runs (LWP-87). The flag is set before. */
+export function lwpNeedUserret(l: Lwp): void {
+  kassert(l.k, lwpLocked(l), "lwpNeedUserret: the LWP is not locked");
+  cpuNeedResched(l.cpu, 0);
 }
 
 /** Wakes a CPU to look for work, without asking for a switch. */

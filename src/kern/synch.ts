@@ -1,6 +1,8 @@
 /**
  * Making LWPs go on, whatever holds them: `setrunnable`, `lwpUnsleep`, changes of priority.
  */
+import { cur } from "../sys/current.js";
+import type { Kernel } from "../sys/kernel.js";
 import type { Lwp } from "../sys/lwp.js";
 import {
   LP_RUNNING,
@@ -11,19 +13,28 @@ import {
   LSSUSPENDED,
   LW_IDLE,
   LW_SINTR,
+  LW_PENDSIG,
+  LW_WREBOOT,
   LW_WSUSPEND,
+  PK_SYSTEM,
+  PSL_TRACED,
+  RESCHED_IMMED,
+  SDYING,
   SOBJ_MUTEX,
   SOBJ_RW,
   SOBJ_SCHED,
+  SSTOP,
 } from "../sys/param.js";
+import type { Proc } from "../sys/proc.js";
 import { cvBroadcast } from "./condvar.js";
 import { AT_SETRUNNABLE_CHOSEN, delayPoint } from "./delay.js";
-import { lwpLocked, lwpSetlock, lwpUnlock } from "./lwplock.js";
+import { lwpLock, lwpLocked, lwpSetlock, lwpUnlock } from "./lwplock.js";
+import { procFirstLwp, siblingNext } from "./lwpref.js";
 import { mutexOwner } from "./mutex.js";
 import { kassert, panic } from "./panic.js";
 import { schedTakecpu } from "./placement.js";
 import { lwpEprio } from "./priority.js";
-import { cpuNeedResched } from "./resched.js";
+import { cpuNeedResched, flushKicks, lwpNeedUserret } from "./resched.js";
 import { schedDequeue, schedEnqueue } from "./runq.js";
 import { rwOwner } from "./rwlock.js";
 import { sleepqReinsert, sleepqUnsleep } from "./sleepq.js";
@@ -53,6 +64,11 @@ export function setrunnable(l: Lwp): void {
   kassert(k, (l.flag & LW_IDLE) === 0 && l.mutex !== l.cpu.mutex, "setrunnable: idle thread or queued");
   switch (l.stat) {
     case LSSTOP:
+      if ((p.slflag & PSL_TRACED) !== 0 && p.xstat !== 0) {
+        // It has a signal of its debugger to take.
+        l.flag |= LW_PENDSIG;
+        lwpNeedUserret(l);
+      }
       p.nrlwps++;
       break;
     case LSSUSPENDED:
@@ -89,6 +105,45 @@ export function setrunnable(l: Lwp): void {
   schedEnqueue(l, false);
   spinExit(k, ci.mutex);
   spinExit(k, old);
+}
+
+/**
+ * Halts every ordinary process for good, the caller's too: the machine shuts down (LWP-116). Each LWP but the caller suspends
+ * itself on its way to user mode, and cannot be continued. No lock is held.
+ */
+export function suspendsched(k: Kernel): void {
+  const { g } = k;
+  spinEnter(k, g.procLock);
+  for (let i = g.allproc; i !== 0; i = k.procs.view(i).listNext) {
+    const p = k.procs.view(i);
+    spinEnter(k, p.lock);
+    if ((p.flag & PK_SYSTEM) === 0) suspendProc(p);
+    spinExit(k, p.lock);
+  }
+  spinExit(k, g.procLock);
+  for (let i = 1; i <= g.ncpu; i++) {
+    const ci = k.cpus.view(i);
+    spinEnter(k, ci.mutex);
+    cpuNeedResched(ci, RESCHED_IMMED);
+    spinExit(k, ci.mutex);
+  }
+  flushKicks(k);
+}
+
+function suspendProc(p: Proc): void {
+  // One that exits is no longer stopped: it counts as dead (differs from the original).
+  if (p.stat !== SSTOP && p.stat !== SDYING) {
+    if (p.parent !== null) p.parent.nstopchild++;
+    p.waited = 0;
+    p.stat = SSTOP;
+  }
+  for (let l = procFirstLwp(p); l !== null; l = siblingNext(l)) {
+    if (l === cur.lwp) continue;
+    lwpLock(l);
+    l.flag |= LW_WREBOOT | LW_WSUSPEND;
+    if (l.stat === LSSLEEP && (l.flag & LW_SINTR) !== 0) setrunnable(l);
+    else lwpUnlock(l);
+  }
 }
 
 /** Changes the base priority of a locked LWP and puts it where that belongs (BLK-3). */

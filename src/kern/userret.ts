@@ -23,10 +23,11 @@ import {
 } from "../sys/param.js";
 import { cvBroadcast } from "./condvar.js";
 import { AT_USERRET_SUSPENDED, delayPoint } from "./delay.js";
-import { lwpLock, lwpLocked, lwpUnlock } from "./lwplock.js";
+import { lwpLock, lwpUnlock } from "./lwplock.js";
 import { kassert } from "./panic.js";
 import { pserializeSwitchpoint } from "./pserialize.js";
-import { cpuNeedResched, flushKicks } from "./resched.js";
+import { procIsStopping, sigswitch } from "./procstop.js";
+import { flushKicks } from "./resched.js";
 import { clockPoll } from "./softclock.js";
 import { spinEnter, spinExit, spinOwned } from "./spin.js";
 import { setStat } from "./state.js";
@@ -108,7 +109,11 @@ export function lwpUserret(l: Lwp): number {
   const { k } = l;
   kassert(k, l === cur.lwp, "lwpUserret: not the current LWP");
   while ((l.flag & LW_USERRET) !== 0) {
-    if ((l.flag & (LW_PENDSIG | LW_WCORE | LW_WEXIT)) === LW_PENDSIG) deliverSignals(l);
+    if ((l.flag & (LW_PENDSIG | LW_WCORE | LW_WEXIT)) === LW_PENDSIG) {
+      if (deliverSignals(l)) return RET_SWITCH;
+      // Signals are taken, or a stop is over: what else is asked for is looked at anew.
+      continue;
+    }
     // LWP-86: what is left with only WREBOOT or WCORE set waits as if suspended, and does not spin.
     const halt = (l.flag & (LW_WREBOOT | LW_WCORE)) !== 0 && (l.flag & LW_WEXIT) === 0;
     if ((l.flag & LW_WSUSPEND) !== 0 || halt) {
@@ -121,15 +126,18 @@ export function lwpUserret(l: Lwp): number {
   return RET_USER;
 }
 
-function deliverSignals(l: Lwp): void {
+/** Takes what is pending; while the process is to stop, that comes first. True: leave the context. */
+function deliverSignals(l: Lwp): boolean {
   const { k } = l;
-  const lock = l.proc.lock;
+  const { lock } = l.proc;
   spinEnter(k, lock);
+  if (procIsStopping(l.proc)) return sigswitch(l);
   for (let sig = k.slots.issignal(l); sig !== 0; sig = k.slots.issignal(l)) k.slots.postsig(l, sig);
   lwpLock(l);
   l.flag &= ~LW_PENDSIG;
   lwpUnlock(l);
   spinExit(k, lock);
+  return false;
 }
 
 /** Suspends the caller. Continued before it has switched, it is LSONPROC again, and merely yields. */
@@ -153,10 +161,4 @@ function refreshLwpctl(l: Lwp): void {
   lwpLock(l);
   l.flag &= ~LW_LWPCTL;
   lwpUnlock(l);
-}
-
-/** Makes a locked LWP look at its flags soon, wherever it runs (LWP-87). The flag is set before. */
-export function lwpNeedUserret(l: Lwp): void {
-  kassert(l.k, lwpLocked(l), "lwpNeedUserret: the LWP is not locked");
-  cpuNeedResched(l.cpu, 0);
 }

@@ -3,7 +3,7 @@
  * the clock alone.
  */
 import { area, defineRecord, type Face, f64, i32, ref, spinlock, text, the, View } from "./record.js";
-import { CV_WORDS, MTX_WORDS } from "./shapes.js";
+import { CALLOUT_WORDS, CV_WORDS, MTX_WORDS } from "./shapes.js";
 
 export const globalsFields = {
   /** Who is to say why the machine is dead: set first, by one only. Then the text, then `dead`. */
@@ -35,6 +35,8 @@ export const globalsFields = {
   allproc: i32("a"),
   /** First of the dead processes that nobody has collected. */
   zombies: i32("a"),
+  /** Due at the next tick while a process is stopping. */
+  stopCh: area("~", CALLOUT_WORDS),
   nprocs: i32("a"),
   /** Process ids in use or reserved; first and last of the free slots of their table (see kern/pid.ts). */
   npids: i32("a"),

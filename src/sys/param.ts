@@ -88,6 +88,8 @@ export const PS_WEXIT = 0x2000;
 export const PS_STOPPING = 0x80000000 | 0;
 /** p.flag */
 export const PK_SYSTEM = 0x2;
+/** p.slflag */
+export const PSL_TRACED = 0x800;
 /** p.lflag */
 export const PL_PPWAIT = 0x10;
 

@@ -15,6 +15,8 @@ export const procFields = {
   sflag: i32("p"),
   /** PK_* */
   flag: i32("p"),
+  /** PSL_*; written with both locks held. */
+  slflag: i32("ap"),
   /** PL_* */
   lflag: i32("a"),
   comm: text("p", MAXCOMLEN),

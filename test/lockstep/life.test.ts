@@ -233,3 +233,50 @@ window("userret.suspended", {
     await agent.result();
   },
 });
+
+// --- a process stops -----------------------------------------------------------------------------
+
+/** Has the LWP stop at its next user return, as `procStop` does, but nobody else. */
+const askToStop: Action = (x, lid) => {
+  x.K.spinEnter(x.k, x.p.lock);
+  x.p.sflag |= x.K.PS_STOPPING;
+  const t = x.lwp(lid);
+  x.K.lwpLock(t);
+  t.flag |= x.K.LW_PENDSIG;
+  x.K.lwpNeedUserret(t);
+  x.K.lwpUnlock(t);
+  x.K.spinExit(x.k, x.p.lock);
+};
+const unstop: Action = (x) => {
+  x.K.spinEnter(x.k, x.k.g.procLock);
+  x.K.spinEnter(x.k, x.p.lock);
+  x.K.procUnstop(x.p, 0);
+  x.K.spinExit(x.k, x.p.lock);
+  x.K.spinExit(x.k, x.k.g.procLock);
+};
+
+async function stopping(rig: Rig): Promise<Run> {
+  await rig.call(1, askToStop, rig.lid(0));
+  const agent = await rig.hold(0, "sigswitch.stopped", nothing);
+  assert.equal(rig.state(rig.lid(0)), "STOP");
+  assert.equal(rig.running(rig.lid(0)), true);
+  return agent;
+}
+
+window("sigswitch.stopped", {
+  "continued before it has left its CPU, it goes on there": async (rig) => {
+    const agent = await stopping(rig);
+    await rig.call(1, unstop);
+    assert.equal(rig.state(rig.lid(0)), "ONPROC");
+    assert.equal(rig.cpu(0).count, 0);
+    await agent.go();
+  },
+  "gone first, it is queued again": async (rig) => {
+    const agent = await stopping(rig);
+    rig.go(0);
+    await rig.untilOff(rig.lid(0));
+    assert.equal(rig.state(rig.lid(0)), "STOP");
+    await rig.call(1, unstop);
+    await agent.result();
+  },
+});

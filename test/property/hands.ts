@@ -2,14 +2,14 @@
  * What acts on a program from outside: a debugger that stops and continues it and holds references, and somebody who
  * migrates its threads. By hand, under the locks that LWP-16..20 demand, as one CPU would while the others stand between steps
  * or in a window.
- *
- * Stopping follows PRC-91..95: interruptible sleepers stop where they sleep, the others on their way back to user mode.
  */
 import assert from "node:assert/strict";
 import * as K from "lwp/kernel";
 import type { Model, ProcessModel } from "./model.js";
 
 export type Choose = (site: string, n: number) => number;
+
+const SIGSTOP = 17;
 
 /** Whether the process is to come to a halt, or has. */
 function isStopping(p: K.Proc): boolean {
@@ -59,7 +59,8 @@ export class Hands {
       case 2:
         return K.asCpu(ci, () => this.#stop(m));
       case 3:
-        return void this.unstop(ci, m);
+        if (this.#choose("continue", 3) === 0) return this.unstopOne(ci, m, l);
+        return void this.unstop(ci, m, this.#choose("debugger", 2) === 0);
       case 4:
         return this.#hold(ci, l);
       case 5:
@@ -206,100 +207,57 @@ export class Hands {
 
   // --- stop and continue ---------------------------------------------------------------------------
 
-  /** PRC-91. The caller is a CPU. */
+  /** The caller is a CPU. */
   #stop(m: ProcessModel): void {
-    const { p } = m;
-    if (p.stat !== K.SACTIVE || (p.sflag & (K.PS_STOPPING | K.PS_WEXIT)) !== 0) return;
-    const { procLock } = this.#k.g;
-    K.spinEnter(this.#k, procLock);
-    K.spinEnter(this.#k, p.lock);
-    p.sflag |= K.PS_STOPPING;
-    this.#stopSleepers(m);
-    K.spinExit(this.#k, p.lock);
-    K.spinExit(this.#k, procLock);
+    this.#bothLocked(m, () => K.procStop(m.p, SIGSTOP));
   }
 
-  /** Stops the sleepers, and ends the stopping when nobody is left. `p.lock` is held. */
-  #stopSleepers(m: ProcessModel): void {
-    const { p } = m;
-    for (const l of m.all) {
-      if (l.stat !== K.LSSLEEP || (l.flag & K.LW_SINTR) === 0) continue;
-      K.lwpLock(l);
-      p.nrlwps--;
-      K.setStat(l, K.LSSTOP);
-      K.lwpUnlock(l);
-    }
-    if (p.nrlwps !== 0) return;
-    p.sflag &= ~K.PS_STOPPING;
-    p.stat = K.SSTOP;
-  }
-
-  /** PRC-95(b). */
-  unstop(ci: K.Cpu, m: ProcessModel): boolean {
+  /** Continues a process as SIGCONT does, or as a debugger, which has a sleeper take a signal. */
+  unstop(ci: K.Cpu, m: ProcessModel, debug = false): boolean {
     const { p } = m;
     if (!isStopping(p)) return false;
-    K.asCpu(ci, () => {
-      const { procLock } = this.#k.g;
-      K.spinEnter(this.#k, procLock);
-      K.spinEnter(this.#k, p.lock);
-      p.stat = K.SACTIVE;
-      p.sflag &= ~K.PS_STOPPING;
-      for (const l of m.all) {
-        if (l.stat !== K.LSSTOP) continue;
-        K.lwpLock(l);
-        if (l.wchan === 0) {
-          K.setrunnable(l);
-        } else {
-          K.setStat(l, K.LSSLEEP);
-          p.nrlwps++;
-          K.lwpUnlock(l);
-        }
-      }
-      K.spinExit(this.#k, p.lock);
-      K.spinExit(this.#k, procLock);
-    });
+    const halted = m.all.filter((l) => l.stat === K.LSSTOP);
+    const asleep = halted.filter((l) => l.wchan !== 0);
+    const running = p.nrlwps;
+    const taker = debug ? asleep[0] : undefined;
+    if (taker !== undefined) m.thread(taker.lid).kicks++;
+    K.asCpu(ci, () => this.#bothLocked(m, () => K.procUnstop(p, debug ? SIGSTOP : 0)));
+    assert.deepEqual([p.stat, p.sflag & K.PS_STOPPING], [K.SACTIVE, 0]);
+    assert.equal(p.nrlwps, running + halted.length, "all that were stopped count as running again");
+    for (const l of asleep) assert.equal(l.stat === K.LSSLEEP, l !== taker, "who slept sleeps on");
     return true;
   }
 
-  /** Whoever stands at the edge of user mode while its process stops, stops there (PRC-94), at once or the next time. */
-  enforceStops(): void {
-    for (const m of this.#model.alive) {
-      if ((m.p.sflag & K.PS_STOPPING) === 0 || !isStopping(m.p)) continue;
-      this.#locked(this.#k.cpus.view(1), m, () => this.#stopSleepers(m));
-    }
-    for (let i = 1; i <= this.#k.g.ncpu; i++) {
-      const ci = this.#k.cpus.view(i);
-      while (this.#mustStop(ci)) this.#switchAway(ci);
-    }
-  }
-
-  #mustStop(ci: K.Cpu): boolean {
-    const l = ci.curlwp;
-    if (!l.stepped || !isStopping(l.proc)) return false;
-    // While it is only stopping, its LWPs may be on other errands for a while.
-    return l.proc.stat === K.SSTOP || this.#choose("stop now", 2) === 0;
-  }
-
-  /** `sigswitch`. A continue may slip in before the switch, which then merely yields. */
-  #switchAway(ci: K.Cpu): void {
-    const l = ci.curlwp;
-    const m = this.#model.of(l.proc);
+  /** Continues one LWP (LWP-74). */
+  unstopOne(ci: K.Cpu, m: ProcessModel, l: K.Lwp): void {
     const { p } = m;
-    K.asCpu(ci, () => {
-      K.spinEnter(this.#k, p.lock);
-      K.lwpLock(l);
-      p.nrlwps--;
-      K.setStat(l, K.LSSTOP);
-      K.lwpUnlock(l);
-      this.#stopSleepers(m);
-      K.spinExit(this.#k, p.lock);
-      if (this.#choose("stop race", 3) === 0) {
-        this.unstop(this.#anyCpu(), m);
-        assert.equal(l.stat, K.LSONPROC, "continued before it has left its CPU");
-      }
-      K.lwpLock(l);
-      if (K.miSwitch(l)) K.contextSaved(l);
-    });
+    const stopped = l.stat === K.LSSTOP;
+    const { stat } = p;
+    const others = m.all.filter((other) => other !== l).map((other) => other.stat);
+    if (stopped && l.wchan !== 0 && p.xstat !== 0) m.thread(l.lid).kicks++;
+    K.asCpu(ci, () => this.#bothLocked(m, () => K.lwpUnstop(l)));
+    assert.equal(p.stat, stopped ? K.SACTIVE : stat);
+    assert.notEqual(l.stat, K.LSSTOP);
+    const now = m.all.filter((other) => other !== l).map((other) => other.stat);
+    assert.deepEqual(now, others, "nobody else goes on");
+  }
+
+  #bothLocked(m: ProcessModel, body: () => void): void {
+    const { procLock } = this.#k.g;
+    K.spinEnter(this.#k, procLock);
+    K.spinEnter(this.#k, m.p.lock);
+    body();
+    K.spinExit(this.#k, m.p.lock);
+    K.spinExit(this.#k, procLock);
+  }
+
+  /** The caller of `sigswitch` is LSSTOP and has not switched yet. */
+  unstopAt(ci: K.Cpu, l: K.Lwp): void {
+    const other = this.#otherCpu(ci);
+    if (other === null || l.stat !== K.LSSTOP) return;
+    if (this.#choose("continue one", 2) === 0) this.unstopOne(other, this.#model.of(l.proc), l);
+    else this.unstop(other, this.#model.of(l.proc));
+    if (l.stat !== K.LSSTOP) assert.equal(l.stat, K.LSONPROC, "continued before it has left its CPU");
   }
 
   /** The debugger stops the process between a creation and the new LWP's start (SYS-3). */
@@ -312,7 +270,14 @@ export class Hands {
   /** Continues everything that the debugger has stopped; false if there was nothing. */
   unstopAll(): boolean {
     let any = false;
-    for (const m of this.#model.alive) any = this.unstop(this.#k.cpus.view(1), m) || any;
+    for (const m of this.#model.alive) {
+      any = this.unstop(this.#k.cpus.view(1), m) || any;
+      for (const l of m.all) {
+        if (l.stat !== K.LSSTOP) continue;
+        this.unstopOne(this.#k.cpus.view(1), m, l);
+        any = true;
+      }
+    }
     return any;
   }
 

@@ -255,6 +255,7 @@ export class Model {
     for (const m of this.processes) if (!m.ended) this.#checkProcess(m, step);
     this.#checkParked();
     this.#checkUids();
+    this.#checkStopped();
   }
 
   #checkProcess(m: ProcessModel, step: number): void {
@@ -299,6 +300,13 @@ export class Model {
     for (let at = k.uidtab; at < k.uidtab + k.limits.uids * 2 && k.w[at] !== 0; at += 2) {
       assert.equal(k.w[at + 1], this.charged(k.w[at] - 1), `LWPs charged to uid ${k.w[at] - 1}`);
     }
+  }
+
+  /** The parent of all counts those that have stopped and that it has not heard of. */
+  #checkStopped(): void {
+    const p0 = this.k.procs.view(1);
+    const stopped = this.alive.filter((m) => m.p.stat === K.SSTOP && m.p.waited === 0);
+    assert.equal(p0.nstopchild, stopped.length, "stopped children");
   }
 
   charged(uid: number): number {

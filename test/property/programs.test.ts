@@ -1,11 +1,10 @@
 /**
  * Random programs of system calls on simulated machines of 1 to 4 CPUs, under random schedules.
  *
- * 300 programs, or as many as LWP_PROPERTY_RUNS says. All transitions of LWP-15 happen in them. Those that ask for what is not
- * built are driven by hand, under the locks of LWP-19 (hands.ts):
+ * 300 programs, or as many as LWP_PROPERTY_RUNS says. All transitions of LWP-15 happen in them. Those that no system call of
+ * theirs asks for are driven by hand (hands.ts):
  *
- * - ONPROC, SLEEP or IDL to STOP, and STOP to RUN, ONPROC or SLEEP, by a debugger that stops and continues the process, since
- *   no signal does it yet;
+ * - ONPROC, SLEEP or IDL to STOP, and STOP to RUN, ONPROC or SLEEP, by a debugger that stops and continues the process;
  * - IDL to ZOMB by a creator that throws an LWP away before it has started, as a failed clone would;
  * - SUSPENDED to ONPROC, and STOP to ONPROC, by a continue in the window before the switch.
  *

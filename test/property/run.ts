@@ -165,6 +165,8 @@ class Run {
       assert.ok(this.#sim.spawn(options, start) !== null);
     }
     this.#loop();
+    // The callout that looks after stopping processes may still be due.
+    while (this.#sim.step()) this.#look();
     this.#windows = false;
     assert.deepEqual(K.checkEmpty(this.#k), [], "what is left of the machine");
     for (const m of this.model.processes) assert.ok(m.ended, `process ${m.pid} was never collected`);
@@ -191,9 +193,7 @@ class Run {
         this.#look();
       }
       if (this.#sim.steps > STEPS_MAX) assert.fail("it neither ends nor comes to rest");
-      if (this.#sim.step()) this.#look();
-      else this.#endDeadlock(rounds++);
-      this.#hands.enforceStops();
+      if (!this.#sim.step()) this.#endDeadlock(rounds++);
       this.#look();
     }
   }
@@ -239,6 +239,9 @@ class Run {
         return this.#suspended(ci, l);
       case K.AT_SWITCH_UNLOCKED:
         if (user && this.#sim.choose("window switch", 12) === 0) this.#hands.actAt(ci, l);
+        return;
+      case K.AT_SIGSWITCH_STOPPED:
+        if (this.#sim.choose("window stopped", 3) === 0) this.#hands.unstopAt(ci, l);
         return;
       case K.AT_CREATE_IDLE:
         return this.#birth(ci);
