@@ -89,6 +89,7 @@ export * from "./sys/xcall.js";
 export { absoluteTicks, millisToTicks, relativeTicks, timerTicks, wallclockAtTick } from "./syscall/time.js";
 export { createLwp } from "./syscall/lwp.js";
 export * from "./thread/host.js";
+export { threadEnding } from "./thread/ending.js";
 export { freeLeftovers } from "./thread/leftovers.js";
-export { freeThreads, mainRecord, startEntry, threadEnding } from "./thread/thread.js";
+export { mainRecord, startEntry } from "./thread/spawn.js";
 export { BLOCK_RETRY, BlockingOperation, ticksOf } from "./thread/wait.js";

@@ -39,7 +39,7 @@ export type Body = Iterator<Token, unknown, undefined>;
 export interface Ending {
   /** It returned `value`: how to go on. For EXIT_PROC the status stands in `l.retval`. */
   returned(l: Lwp, value: unknown): typeof EXIT_LWP | typeof EXIT_PROC;
-  /** An exception left it: whether somebody will hear of it. If not, the process ends as by a fatal signal. */
+  /** An exception left it: whether that is no more than its end. If not, the process ends as by a fatal signal. */
   threw(l: Lwp, error: unknown): boolean;
 }
 
@@ -83,7 +83,7 @@ export class GeneratorContext implements Context {
       } else if (token === EXIT_PROC) {
         return this.#exitProcess(l, l.retval << 8);
       } else {
-        thrown = new TypeError(`a thread yielded ${String(token)}: write \`yield*\` before an operation`);
+        thrown = new TypeError(`a thread yielded ${describe(token)}: write \`yield*\` before an operation`);
       }
     }
   }
@@ -154,6 +154,12 @@ const GENERATOR_NEXT = Object.getPrototypeOf(function* () {}).prototype.next as 
 /** Whether the LWP really gave way: to another, to what its CPU is asked for, or at the end of a step. */
 function hasLeft(l: Lwp): boolean {
   return cur.next !== l || l.stepped || cur.cpu.attention !== 0;
+}
+
+/** What was yielded, for an error. */
+function describe(token: unknown): string {
+  const syscall = (token as { syscall?: unknown } | null)?.syscall;
+  return typeof syscall === "string" ? `the operation ${syscall}` : `a ${typeof token}`;
 }
 
 function throwInto(body: Body, error: unknown): IteratorResult<Token, unknown> {

@@ -25,10 +25,11 @@ export async function runClosure<T>(
   realm.catchFatal(p.pid, (error) => outcomes.push({ error }));
   try {
     const exit = await p.exited;
-    // The first counts: what comes after it is the end of the other threads.
-    if (outcomes.length === 0) throw new ExitError(exit);
-    if ("error" in outcomes[0]) throw outcomes[0].error;
-    return outcomes[0].value as T;
+    // An error counts even if `main` had returned: it was left uncaught before, and is told at the end. The first one.
+    const outcome = outcomes.find((o) => "error" in o) ?? outcomes[0];
+    if (outcome === undefined) throw new ExitError(exit);
+    if ("error" in outcome) throw outcome.error;
+    return outcome.value as T;
   } finally {
     realm.catchFatal(p.pid, null);
   }

@@ -23,8 +23,10 @@ import { panic } from "../kern/panic.js";
 import { procReap, procSpawn } from "../kern/proc.js";
 import { procKill } from "../kern/prockill.js";
 import { type RealmServices, setThreadHost, type ThreadMain } from "../thread/host.js";
+import { threadEnding } from "../thread/ending.js";
 import { freeLeftovers } from "../thread/leftovers.js";
-import { dropLocals, freeRecord, mainRecord, startEntry, threadEnding } from "../thread/thread.js";
+import { dropLocals, freeRecord } from "../thread/record.js";
+import { mainRecord, startEntry } from "../thread/spawn.js";
 import {
   compileFactory,
   type Factory,
@@ -100,7 +102,11 @@ export class Realm {
         else catcher(error);
       },
       awaitHost,
-      unjoined: (pid, lid, error) => this.#say(observer().unjoined(this.k, pid, lid, error, this.#format)),
+      unjoined: (pid, lid, error) => {
+        const catcher = this.#catchers.get(pid);
+        if (catcher === undefined) this.#say(observer().unjoined(this.k, pid, lid, error, this.#format));
+        else catcher(error);
+      },
     };
   }
 
@@ -154,8 +160,9 @@ export class Realm {
     const ci = this.ci as Cpu;
     for (let c = asCpu(ci, () => procReap(this.k)); c !== null; c = asCpu(ci, () => procReap(this.k))) {
       const { pid } = c;
-      asCpu(ci, () => freeLeftovers(this.k, pid));
-      this.#tell({ kind: "exited", pid: c.pid, program: c.program, status: c.status, seconds: c.seconds });
+      const { program, seconds } = c;
+      const status = asCpu(ci, () => freeLeftovers(this.k, pid, c.status));
+      this.#tell({ kind: "exited", pid, program, status, seconds });
     }
     return true;
   }

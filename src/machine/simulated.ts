@@ -221,8 +221,8 @@ export class SimulatedMachine {
   }
 
   #collect(): true {
-    for (const { pid, program, status, seconds } of this.#sim.collected.splice(0)) {
-      asCpu(this.kernel.cpus.view(1), () => freeLeftovers(this.kernel, pid));
+    for (const { pid, program, status: raw, seconds } of this.#sim.collected.splice(0)) {
+      const status = asCpu(this.kernel.cpus.view(1), () => freeLeftovers(this.kernel, pid, raw));
       if (program !== 0) this.#realm.unload(program);
       this.#living.get(pid)?.resolve(exitOf(pid, status, seconds));
       this.#living.delete(pid);

@@ -22,7 +22,7 @@ import type { RecordType, View } from "./record.js";
 import * as shape from "./shapes.js";
 import { type Container, ContainerRecord, SPD_WORDS } from "./specificdata.js";
 import { type Syncobj, SyncobjRecord } from "./syncobj.js";
-import { type ThreadRec, ThreadRecord } from "./thread.js";
+import { THREAD_LOCKS, type ThreadRec, ThreadRecord } from "./thread.js";
 import { type Turnstile, TurnstileRecord } from "./turnstile.js";
 import { type Xcall, XcallRecord } from "./xcall.js";
 
@@ -255,6 +255,7 @@ export class Kernel {
   readonly lidtabMask: number;
   readonly lidStripes: number;
   readonly uidtab: number;
+  readonly threadLocks: number;
   readonly pidtab: number;
   readonly pidtabMask: number;
   /** Headers of the object caches, by their numbers. */
@@ -296,6 +297,7 @@ export class Kernel {
     const syncobjPool = at.take(POOL_HEADER_WORDS);
     const messagePool = at.take(POOL_HEADER_WORDS);
     this.objtab = at.take(shape.OBJTAB_SIZE * shape.LOCK_WORDS);
+    this.threadLocks = at.take(THREAD_LOCKS * shape.LOCK_WORDS);
     this.uidtab = at.take(limits.uids * 2);
     this.pidtabMask = (1 << (32 - Math.clz32(limits.procs))) - 1;
     this.pidtab = at.take((this.pidtabMask + 1) * 2);
@@ -325,6 +327,7 @@ export class Kernel {
     const containerBase = at.take(ContainerRecord.words * (limits.lwps + limits.procs));
     const pserializeBase = at.take(PserializeRecord.words * limits.procs);
     const threadBase = at.take(ThreadRecord.words * limits.threads);
+    const threadCold = at.take(ThreadRecord.coldWords * limits.threads);
     const syncobjBase = at.take(SyncobjRecord.words * limits.syncobjs);
     const syncobjCold = at.take(SyncobjRecord.coldWords * limits.syncobjs);
     const messageBase = at.take(MessageRecord.words * limits.messages);
@@ -356,7 +359,7 @@ export class Kernel {
     this.procv = this.procs.views;
     this.lwpv = this.lwps.views;
     this.turnstilev = this.turnstiles.views;
-    this.threads = new Pool(this, ThreadRecord, headers[4], threadBase, limits.threads);
+    this.threads = new Pool(this, ThreadRecord, headers[4], threadBase, limits.threads, threadCold);
     this.mutexobjs = new Pool(this, MutexobjRecord, headers[5], mutexobjBase, limits.procs);
     this.kcpusets = new Pool(this, KcpusetRecord, headers[6], kcpusetBase, kcpusetLimit);
     this.kcpusetv = this.kcpusets.views;
@@ -392,6 +395,7 @@ export class Kernel {
       l.closure = null;
       l.stepped = false;
     }
+    for (const t of this.threads.views) if (t) t.handle = null;
     const blocks = this.w[this.blockPool + POOL_HIGH];
     this.w.fill(0, this.blockBase, this.blockBase + blocks * BLOCK_WORDS);
     const pages = this.w[this.umem + shape.UMEM_HIGH];

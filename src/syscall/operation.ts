@@ -49,10 +49,31 @@ export function fail(errno: number, syscall: string, lid?: number, detail?: stri
 const RESTART = new Error("system call must be restarted");
 
 /** An operation from its body, which runs with the caller as argument and may sleep. */
-export function* operate<T>(
-  syscall: string,
-  body: (l: Lwp) => Generator<Token, T, undefined>,
-): Generator<Token, T, undefined> {
+export function operate<T>(syscall: string, body: SleepingBody<T>): Operation<T> {
+  return new SleepingOperation(syscall, body);
+}
+
+type SleepingBody<T> = (l: Lwp) => Generator<Token, T, undefined>;
+
+class SleepingOperation<T> implements Operation<T> {
+  private readonly syscall: string;
+  private readonly body: SleepingBody<T>;
+  private ran = false;
+
+  constructor(syscall: string, body: SleepingBody<T>) {
+    this.syscall = syscall;
+    this.body = body;
+  }
+
+  [Symbol.iterator](): Generator<Token, T, undefined> {
+    if (this.ran) usedTwice(this.syscall);
+    this.ran = true;
+    return sleeping(this.syscall, this.body);
+  }
+}
+forbidAwait(SleepingOperation.prototype);
+
+function* sleeping<T>(syscall: string, body: SleepingBody<T>): Generator<Token, T, undefined> {
   const l = caller(syscall);
   for (;;) {
     let value: T | undefined;

@@ -9,7 +9,6 @@
  * operation of the library is a cancellation point. A LWP without a thread record is never cancelled.
  */
 import { ECANCELED, LwpError } from "../sys/errno.js";
-import type { Kernel } from "../sys/kernel.js";
 import { LwpRecord, type Lwp } from "../sys/lwp.js";
 import { CANCEL_DISABLED, CANCEL_PENDING, type ThreadRec, ThreadRecord } from "../sys/thread.js";
 import { spinEnter, spinExit } from "../kern/spin.js";
@@ -66,7 +65,8 @@ export function setCancelState(l: Lwp, enabled: boolean): boolean {
 }
 
 /** Asks a thread of the caller's process to end. `t` is locked, and unlocked. */
-export function cancelThread(l: Lwp, k: Kernel, t: ThreadRec): void {
+export function cancelThread(l: Lwp, t: ThreadRec): void {
+  const { k } = l;
   t.cancel |= CANCEL_PENDING;
   const { lid } = t;
   const enabled = (t.cancel & CANCEL_DISABLED) === 0;

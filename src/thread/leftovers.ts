@@ -2,11 +2,14 @@
  * What a process leaves when it ends: records of the thread library that nobody has given back.
  */
 import type { Kernel } from "../sys/kernel.js";
+import { freeThreads } from "./ending.js";
 import { freeObjects } from "./object.js";
-import { freeThreads } from "./thread.js";
 
-/** Gives back what process `pid`, which has no LWPs any more, has left. Called by the CPU that collects it. */
-export function freeLeftovers(k: Kernel, pid: number): void {
-  freeThreads(k, pid);
+/**
+ * Gives back what process `pid`, which has no LWPs any more, has left. Called by the CPU that collects it. Returns its status
+ * (as in `wait`), which is a failing one if a thread failed and was never joined.
+ */
+export function freeLeftovers(k: Kernel, pid: number, status: number): number {
   freeObjects(k, pid);
+  return freeThreads(k, pid, status);
 }

@@ -1,67 +1,67 @@
 /**
- * Threads: `Thread.spawn`, `join`, `detach`.
+ * `Thread`: the handle that programs hold on a thread.
  *
- * A thread is a detached LWP and a record that outlives it (sys/thread.ts). Its end, in steps: (1) the result is put where
- * the joiner can take it; (2) under the record's lock the state changes, and who joins is read; (3) that one is unparked.
- * Join: (1) under the lock, done: take the result and free the record; (2) else leave one's lid and park until done.
+ * A thread is a detached LWP and a record that outlives it (sys/thread.ts). The record is given back by who joins it, or at
+ * its end if it is detached; every other use of a handle finds out by the generation, and is ESRCH.
  */
-import { EAGAIN, EDEADLK, EINVAL, ESRCH } from "../sys/errno.js";
-import type { Kernel } from "../sys/kernel.js";
+import { EDEADLK, EINVAL, ESRCH } from "../sys/errno.js";
 import type { Lwp } from "../sys/lwp.js";
-import { CTX_CLOSURE, CTX_ENTRY, LWP_DETACHED } from "../sys/param.js";
-import {
-  THREAD_DETACHED,
-  THREAD_FAILED,
-  THREAD_MAIN,
-  THREAD_RETURNED,
-  THREAD_RUNNING,
-  type ThreadRec,
-} from "../sys/thread.js";
-import { type Body, type Ending, EXIT_LWP, EXIT_PROC, type Token } from "../context/generator.js";
-import { lwpCreate, lwpStart } from "../kern/lwpcreate.js";
-import { parkBlock, parkUnblock, unpark } from "../kern/park.js";
-import { poolGet, poolPut } from "../kern/pool.js";
+import { SCHED_OTHER, PRI_USER_RT } from "../sys/param.js";
+import { THREAD_DEAD, THREAD_DETACHED, THREAD_RUNNING, type ThreadRec } from "../sys/thread.js";
+import type { Token } from "../context/generator.js";
+import { cvBroadcast } from "../kern/condvar.js";
+import { lwpLock, lwpUnlock } from "../kern/lwplock.js";
+import { lwpFind } from "../kern/lwpref.js";
 import { flushKicks } from "../kern/resched.js";
-import { BLOCK_SWITCHED } from "../kern/sleepq.js";
 import { spinEnter, spinExit } from "../kern/spin.js";
-import { RET_USER, userret } from "../kern/userret.js";
-import { caller, fail, type Operation, quick, returnToUser } from "../syscall/operation.js";
-import { cancelThread, testCancel } from "./cancel.js";
-import { registerError, registerHandle } from "./handles.js";
-import { type ThreadMain, threadHost } from "./host.js";
-import {
-  dropValue,
-  letResultTravel,
-  putArgs,
-  putResult,
-  takeArgs,
-  takeValue,
-  VALUE_LOCAL,
-} from "./passing.js";
+import { lwpChangepri } from "../kern/synch.js";
+import { lwpContinue, lwpSuspend, schedYield } from "../syscall/lwp.js";
+import { caller, fail, forbidAwait, type Operation, operate, quick } from "../syscall/operation.js";
+import { cancelThread, setCancelState, testCancel } from "./cancel.js";
+import { AllOperation, type Named, RaceOperation } from "./combine.js";
+import { ThreadExit } from "./ending.js";
+import { registerHandle } from "./handles.js";
+import type { ThreadMain } from "./host.js";
+import { JoinOperation } from "./join.js";
+import { letResultTravel } from "./passing.js";
+import { freeRecord, isGood, lockThread } from "./record.js";
 import { sleep } from "./sleep.js";
+import {
+  checkName,
+  checkPriority,
+  kernelPriority,
+  setNames,
+  spawn,
+  type SpawnRequest,
+  type ThreadOptions,
+} from "./spawn.js";
 import type { WaitOptions } from "./wait.js";
 
-/** What a generator function returns. */
-type Result<F> = F extends (...args: never[]) => Iterator<unknown, infer T, undefined> ? T : never;
-type Args<F> = F extends (...args: infer A) => unknown ? A : never;
+/** Names that only the library uses. */
+const SPAWN = Symbol("spawn");
+declare const RESULT: unique symbol;
 
-/** A thread that failed: `cause` is what it threw. */
-export class ThreadError extends Error {
-  readonly lid: number;
-  constructor(lid: number, cause: unknown) {
-    super(`thread ${lid} failed: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
-    this.name = "ThreadError";
-    this.lid = lid;
-  }
-}
-registerError("ThreadError", ThreadError);
+/** What threads start with. */
+export type ThreadFunction = (...args: never[]) => Iterator<unknown, unknown, undefined>;
+/** What such a function returns, and what it takes. */
+export type Result<F> = F extends (...args: never[]) => Iterator<unknown, infer T, undefined> ? T : never;
+export type Args<F> = F extends (...args: infer A) => unknown ? A : never;
+/** What the threads of a list return. */
+export type Results<L extends readonly Thread[]> = {
+  -readonly [K in keyof L]: L[K] extends Thread<infer T> ? T : never;
+};
 
-/** A handle on a thread: it travels, and any thread of the process may use it. */
-export class Thread<T = unknown> {
+/**
+ * A handle on a thread: it travels, and any thread of the process may use it. Two handles on one thread are the same object,
+ * as long as they are in one realm.
+ */
+export class Thread<out T = unknown> {
   readonly #rec: ThreadRec;
   readonly #gen: number;
   /** Id of its LWP. */
   readonly lid: number;
+  /** Of the type alone: what it returns. */
+  declare readonly [RESULT]: T;
 
   private constructor(rec: ThreadRec, gen: number, lid: number) {
     this.#rec = rec;
@@ -78,33 +78,71 @@ export class Thread<T = unknown> {
         if (t.gen === thread.#gen) letResultTravel(k, t);
         return [t.index, thread.#gen, thread.lid];
       },
-      read: (k, [index, gen, lid]) => new Thread(k.threads.view(index), gen, lid),
+      read(k, [index, gen, lid]) {
+        const t = k.threads.view(index);
+        return t.gen === gen ? Thread.#of(t) : new Thread(t, gen, lid);
+      },
     });
   }
+
+  /** The handle on the thread of a record. */
+  static #of(this: void, t: ThreadRec): Thread<never> {
+    const known = t.handle as Thread<never> | null;
+    if (known !== null && known.#gen === t.gen) return known;
+    const handle = new Thread<never>(t, t.gen, t.lid);
+    t.handle = handle;
+    return handle;
+  }
+
+  // --- starting ----------------------------------------------------------------------------------
 
   /**
    * Starts a thread that runs `f(...args)`. A top-level generator function of the program may run on any CPU, and its
    * arguments travel by value; any other stays on the caller's and gets them as they are.
    *
    * Errors: EAGAIN a limit is reached; ENOMEM the arena is full; DataCloneError an argument cannot travel. Does not sleep.
+   * Source: pthread_create(3).
    */
-  static spawn<F extends (...args: never[]) => Iterator<unknown, unknown, undefined>>(
-    f: F,
-    ...args: Args<F>
-  ): Operation<Thread<Result<F>>> {
-    return quick("Thread.spawn", (l) => {
-      const t = spawn(l, f as unknown as ThreadMain, args);
-      return new Thread<Result<F>>(t, t.gen, t.lid);
-    });
+  static spawn<F extends ThreadFunction>(f: F, ...args: Args<F>): Operation<Thread<Result<F>>> {
+    return quick("Thread.spawn", (l) => Thread.#spawn(l, f, args, null));
   }
 
   /**
-   * Waits until the thread has ended and returns what it returned. May sleep. Only one may join.
+   * The same for a thread that is not like others: `yield* Thread.with({ name: "reader" }).spawn(f, x)`.
    *
-   * Errors: ThreadError it threw; ESRCH it was joined before; EDEADLK it is the caller; EINVAL another waits for it.
+   * Further errors of `spawn` then: EINVAL a name of more than 31 characters, a priority outside 0..63, no such CPU, or one
+   * where a closure cannot run; ENOTSUP no such policy; EPERM a policy that only the superuser may choose.
    */
-  join(): Operation<T> {
-    return join<T>(this.#rec, this.#gen);
+  static with(options: ThreadOptions): Spawner {
+    return new Spawner(options);
+  }
+
+  static #spawn<F>(l: Lwp, f: F, args: unknown[], options: SpawnRequest | null): Thread<Result<F>> {
+    return spawn(l, f as unknown as ThreadMain, args, options, Thread.#of);
+  }
+
+  /** For `Spawner` and `Scope`. */
+  static [SPAWN]<F>(l: Lwp, f: F, args: unknown[], options: SpawnRequest): Thread<Result<F>> {
+    return Thread.#spawn(l, f, args, options);
+  }
+
+  // --- the caller --------------------------------------------------------------------------------
+
+  /** The calling thread. Error: ESRCH the caller is an LWP without a thread. Source: pthread_self(3). */
+  static get self(): Thread {
+    const l = caller("Thread.self");
+    if (l.arg === 0) fail(ESRCH, "Thread.self", l.lid, "this LWP is no thread of the library");
+    return Thread.#of(l.k.threads.view(l.arg));
+  }
+
+  /** Index of the CPU that the caller runs on. Source: pthread_curcpu_np(3). */
+  static get cpu(): number {
+    return caller("Thread.cpu").cpu.index - 1;
+  }
+
+  /** Gives the CPU to a thread of the same or a higher priority. Cannot fail. Source: sched_yield(2). */
+  static yield(): Operation<void> {
+    return schedYield();
   }
 
   /**
@@ -116,214 +154,251 @@ export class Thread<T = unknown> {
     return sleep(milliseconds, options);
   }
 
+  /**
+   * Ends the calling thread, whose join returns `value`: `ThreadExit` is thrown, so that its `finally` blocks run, and may
+   * wait. In `main` it ends only the thread: the process goes on until its last thread has ended, and succeeds then. Never
+   * returns.
+   *
+   * Source: pthread_exit(3).
+   */
+  static exit(value?: unknown): Operation<never> {
+    return quick("Thread.exit", () => {
+      throw new ThreadExit(value);
+    });
+  }
+
+  // --- cancellation ------------------------------------------------------------------------------
+
   /** A cancellation point that waits for nothing. Error: `Cancelled`. Source: pthread_testcancel(3). */
   static testCancel(): Operation<void> {
     return quick("Thread.testCancel", (l) => testCancel(l, "Thread.testCancel"));
   }
 
   /**
+   * Lets cancellation of the calling thread act, or not; returns whether it did before. A cancellation that came meanwhile
+   * acts at the next operation that may wait. A plain call.
+   *
+   * Error: EINVAL not a boolean. Source: pthread_setcancelstate(3).
+   */
+  static setCancelState(enabled: boolean): boolean {
+    const l = caller("Thread.setCancelState");
+    if (typeof enabled !== "boolean") fail(EINVAL, "Thread.setCancelState", l.lid, "it is on or off");
+    return setCancelState(l, enabled);
+  }
+
+  /** An operation during which the calling thread is not cancelled. May sleep. */
+  static uncancellable<R>(operation: Operation<R>): Operation<R> {
+    return new Uncancellable(operation);
+  }
+
+  /**
    * Asks the thread to end: `Cancelled` is thrown where it waits, or waits next, so that its `finally` blocks run. One that
-   * has ended already is left as it is. Error: ESRCH it was joined before. Source: pthread_cancel(3).
+   * has ended already is left as it is. Error: ESRCH. Does not sleep. Source: pthread_cancel(3).
    */
   cancel(): Operation<void> {
     return quick("Thread.cancel", (l) => {
-      checkHandle(l, this.#rec, this.#gen, "Thread.cancel");
-      spinEnter(l.k, this.#rec.lock);
-      cancelThread(l, l.k, this.#rec);
+      lockThread(l, this.#rec, this.#gen, "Thread.cancel");
+      cancelThread(l, this.#rec);
     });
   }
 
-  /** Nobody will join: its record goes with it. Errors: ESRCH, EINVAL detached already. */
+  // --- its end -----------------------------------------------------------------------------------
+
+  /**
+   * Waits until the thread has ended and returns what it returned. May sleep. Of several that wait the first gets it.
+   *
+   * Errors: ThreadError it threw, or was cancelled; ESRCH it was joined before; EDEADLK it is the caller; EINVAL it is
+   * detached; those of every wait (`WaitOptions`), after which it can still be joined. Source: pthread_join(3).
+   */
+  join(options?: WaitOptions): Operation<T> {
+    return new JoinOperation<T>(this.#rec, this.#gen, options);
+  }
+
+  /**
+   * Nobody will join: its record goes with it, now if it has ended. Who waits in `join` gets EINVAL. One that is detached
+   * already is left as it is.
+   *
+   * Error: ESRCH. Does not sleep. Source: pthread_detach(3).
+   */
   detach(): Operation<void> {
-    return quick("Thread.detach", (l) => detach(l, this.#rec, this.#gen));
+    return quick("Thread.detach", (l) => {
+      lockThread(l, this.#rec, this.#gen, "Thread.detach");
+      detach(l, this.#rec);
+    });
   }
-}
 
-function spawn(l: Lwp, f: ThreadMain, args: readonly unknown[]): ThreadRec {
-  const { k } = l;
-  const host = threadHost(k);
-  if (typeof f !== "function") throw new TypeError("Thread.spawn needs a generator function");
-  const entry = host.entryOf(l.proc.program, f);
-  const t = poolGet(k.threads);
-  if (t === null)
-    fail(EAGAIN, "Thread.spawn", undefined, `the limit of ${k.limits.threads} threads is reached`);
-  try {
-    if (entry >= 0) putArgs(k, t, args);
-    const start =
-      entry >= 0
-        ? { kind: CTX_ENTRY, entry, arg: t.index }
-        : {
-            kind: CTX_CLOSURE,
-            arg: t.index,
-            closure: () => f(...(args as never[])),
-            realm: k.mp ? l.cpu.realm : 0,
-          };
-    const l2 = lwpCreate(l, l.proc, LWP_DETACHED, start, l.class);
-    if (l2 === null) fail(EAGAIN, "Thread.spawn", undefined, "the limit of LWPs is reached");
-    t.pid = l.proc.pid;
-    t.lid = l2.lid;
-    t.realm = entry >= 0 ? 0 : l.cpu.realm;
-    lwpStart(l, l2, 0);
-    return t;
-  } catch (error) {
-    freeRecord(k, t);
-    throw error;
+  /**
+   * Joins all the threads and returns what they returned, in their order. May sleep. If one fails, that is thrown at once;
+   * the others go on, and can still be joined.
+   *
+   * Errors: those of `join`.
+   */
+  static all<const L extends readonly Thread[]>(threads: L, options?: WaitOptions): Operation<Results<L>> {
+    return new AllOperation(Thread.#named(threads, "Thread.all"), options) as unknown as Operation<
+      Results<L>
+    >;
   }
-}
 
-/**
- * Sets up the record of a process's first thread: its arguments, and that its return ends the process. Null when the table
- * is full; throws ENOMEM when the arena is.
- */
-export function mainRecord(k: Kernel, args: readonly unknown[]): ThreadRec | null {
-  const t = poolGet(k.threads);
-  if (t === null) return null;
-  t.flags = THREAD_MAIN | THREAD_DETACHED;
-  try {
-    putArgs(k, t, args);
-  } catch (error) {
-    freeRecord(k, t);
-    throw error;
+  /**
+   * Joins that thread which ends first, and returns what it returned, or throws what it threw. May sleep. The others go on.
+   *
+   * Errors: those of `join`; EINVAL there are none.
+   */
+  static race<R>(threads: readonly Thread<R>[], options?: WaitOptions): Operation<R> {
+    return new RaceOperation<R>(Thread.#named(threads, "Thread.race"), options);
   }
-  return t;
-}
 
-/** Starts a portable entry in this realm: the code of a CTX_ENTRY LWP. */
-export function startEntry(l: Lwp): Body {
-  const { k } = l;
-  const t = k.threads.view(l.arg);
-  const f = threadHost(k).entryAt(l.proc.program, l.entry);
-  const args = takeArgs(k, t);
-  if ((t.flags & THREAD_MAIN) !== 0) {
-    t.pid = l.proc.pid;
-    l.proc.startTime = k.port.now();
-  }
-  return f(...(args as never[])) as Body;
-}
-
-// --- the end of a thread -----------------------------------------------------------------------
-
-/** What the contexts do when a thread's code ends. */
-export const threadEnding: Ending = {
-  returned(l, value) {
-    if (l.arg === 0) return EXIT_LWP;
-    const t = l.k.threads.view(l.arg);
-    if ((t.flags & THREAD_MAIN) === 0) {
-      finish(l, t, THREAD_RETURNED, value);
-      return EXIT_LWP;
+  static #named(threads: readonly Thread[], syscall: string): Named[] {
+    const named: Named[] = [];
+    for (const t of threads) {
+      if (!(t instanceof Thread)) throw new TypeError(`${syscall} needs a list of threads`);
+      named.push({ rec: t.#rec, gen: t.#gen });
     }
-    l.retval = statusOf(value);
-    freeRecord(l.k, t);
-    return EXIT_PROC;
-  },
-  threw(l, error) {
-    const t = l.arg === 0 ? null : l.k.threads.view(l.arg);
-    if (t === null || (t.flags & THREAD_DETACHED) !== 0) {
-      threadHost(l.k).fatal(l.proc.pid, l.lid, error);
-      if (t !== null) freeRecord(l.k, t);
-      return false;
+    return named;
+  }
+
+  // --- stopping and going on ---------------------------------------------------------------------
+
+  /**
+   * Suspends the thread at its next return to user mode, and waits until it is. May sleep. What it waits for it gets when it
+   * is resumed.
+   *
+   * Errors: EDEADLK it is the caller; ESRCH it has ended. Source: pthread_suspend_np(3), _lwp_suspend(2).
+   */
+  suspend(): Operation<void> {
+    const rec = this.#rec;
+    const gen = this.#gen;
+    return operate("Thread.suspend", function* (l) {
+      lockThread(l, rec, gen, "Thread.suspend");
+      const { lid } = rec;
+      spinExit(l.k, rec.lock);
+      if (lid === l.lid) fail(EDEADLK, "Thread.suspend", lid, "a thread cannot suspend itself");
+      yield* lwpSuspend(lid);
+    });
+  }
+
+  /** Lets it go on. Error: ESRCH it has ended. Does not sleep. Source: pthread_resume_np(3), _lwp_continue(2). */
+  resume(): Operation<void> {
+    const rec = this.#rec;
+    const gen = this.#gen;
+    return operate("Thread.resume", function* (l) {
+      lockThread(l, rec, gen, "Thread.resume");
+      const { lid } = rec;
+      spinExit(l.k, rec.lock);
+      yield* lwpContinue(lid);
+    });
+  }
+
+  // --- what it is like ---------------------------------------------------------------------------
+
+  /** Whether it can still be joined, asked, or cancelled: not once it was joined, or has ended detached. */
+  get isGood(): boolean {
+    const l = caller("Thread.isGood");
+    return isGood(this.#rec, this.#gen) && this.#rec.pid === l.proc.pid;
+  }
+
+  /** Its name; "" if it has none. A plain call. Errors: ESRCH. Source: pthread_getname_np(3). */
+  get name(): string {
+    const l = caller("Thread.name");
+    lockThread(l, this.#rec, this.#gen, "Thread.name");
+    const { name } = this.#rec;
+    spinExit(l.k, this.#rec.lock);
+    return name;
+  }
+
+  /** At most 31 characters; the kernel keeps the first 15. Errors: ESRCH; EINVAL. Source: pthread_setname_np(3). */
+  set name(name: string) {
+    const l = caller("Thread.name");
+    const t = this.#rec;
+    checkName(name, "Thread.name");
+    lockThread(l, t, this.#gen, "Thread.name");
+    setNames(t, null, name);
+    spinExit(l.k, t.lock);
+    spinEnter(l.k, l.proc.lock);
+    const l2 = lwpFind(l.proc, this.lid);
+    if (l2 !== null) setNames(t, l2, name);
+    spinExit(l.k, l.proc.lock);
+  }
+
+  /** Its priority, 0..63. A plain call. Error: ESRCH it has ended. Source: pthread_getschedparam(3). */
+  get priority(): number {
+    const l = caller("Thread.priority");
+    const l2 = this.#lockLwp(l, "Thread.priority");
+    const { priority } = l2;
+    const own = l2.class === SCHED_OTHER ? priority : priority - PRI_USER_RT;
+    lwpUnlock(l2);
+    spinExit(l.k, l.proc.lock);
+    return own;
+  }
+
+  /** Errors: EINVAL not an integer 0..63; ESRCH it has ended. Source: pthread_setschedprio(3). */
+  set priority(priority: number) {
+    const l = caller("Thread.priority");
+    checkPriority(priority, "Thread.priority");
+    const l2 = this.#lockLwp(l, "Thread.priority");
+    lwpChangepri(l2, kernelPriority(l2, priority));
+    lwpUnlock(l2);
+    spinExit(l.k, l.proc.lock);
+    flushKicks(l.k);
+  }
+
+  /** Its LWP, locked, and its process too. Throws ESRCH. */
+  #lockLwp(l: Lwp, syscall: string): Lwp {
+    lockThread(l, this.#rec, this.#gen, syscall);
+    spinExit(l.k, this.#rec.lock);
+    spinEnter(l.k, l.proc.lock);
+    const l2 = lwpFind(l.proc, this.lid);
+    if (l2 === null) {
+      spinExit(l.k, l.proc.lock);
+      fail(ESRCH, syscall, this.lid, "the thread has ended");
     }
-    finish(l, t, THREAD_FAILED, error);
-    return true;
-  },
-};
-
-function statusOf(value: unknown): number {
-  if (value === undefined) return 0;
-  if (typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= 255) return value;
-  throw new TypeError(`main must return nothing or an exit status 0..255, not ${String(value)}`);
+    lwpLock(l2);
+    return l2;
+  }
 }
 
-function finish(l: Lwp, t: ThreadRec, state: number, value: unknown): void {
+/** Starts threads with the same options: what `Thread.with` returns. */
+export class Spawner {
+  readonly #options: ThreadOptions;
+
+  constructor(options: ThreadOptions) {
+    this.#options = options;
+  }
+
+  /** As `Thread.spawn`. */
+  spawn<F extends ThreadFunction>(f: F, ...args: Args<F>): Operation<Thread<Result<F>>> {
+    return quick("Thread.spawn", (l) => Thread[SPAWN](l, f, args, this.#options));
+  }
+}
+
+class Uncancellable<R> implements Operation<R> {
+  readonly syscall = "Thread.uncancellable";
+  private readonly operation: Operation<R>;
+
+  constructor(operation: Operation<R>) {
+    this.operation = operation;
+  }
+
+  *[Symbol.iterator](): Generator<Token, R, undefined> {
+    const l = caller(this.syscall);
+    const enabled = setCancelState(l, false);
+    try {
+      return yield* this.operation;
+    } finally {
+      setCancelState(l, enabled);
+    }
+  }
+}
+forbidAwait(Uncancellable.prototype);
+
+/** Detaches a thread, whose record is locked, and unlocks it. */
+function detach(l: Lwp, t: ThreadRec): void {
   const { k } = l;
-  if ((t.flags & THREAD_DETACHED) === 0) putResult(k, t, value, state === THREAD_FAILED);
-  spinEnter(k, t.lock);
-  t.state = state;
-  const { joiner } = t;
-  const detached = (t.flags & THREAD_DETACHED) !== 0;
+  t.flags |= THREAD_DETACHED;
+  const ended = t.state !== THREAD_RUNNING;
+  if (ended) t.state = THREAD_DEAD;
+  cvBroadcast(k, t.cv);
   spinExit(k, t.lock);
-  if (detached) freeRecord(k, t);
-  else if (joiner !== 0) {
-    unpark(l.proc, joiner, t.at);
-    flushKicks(k);
-  }
-}
-
-/**
- * A process has ended: gives back the records of its threads that were killed or that nobody has joined. Called by the CPU
- * that collects the process; what other realms keep for them goes with `dropLocals`.
- */
-export function freeThreads(k: Kernel, pid: number): void {
-  const { threads } = k;
-  const last = threads.inUse === 0 ? 0 : threads.highWater;
-  for (let i = 1; i <= last; i++) {
-    const t = threads.view(i);
-    // Nobody else touches a record of this pid: its process has no LWPs.
-    if ((t.gen & 1) === 1 && t.pid === pid) freeRecord(k, t);
-  }
-}
-
-/** Forgets the values of this realm that no record stands for any more. */
-export function dropLocals(k: Kernel): void {
-  const { locals } = threadHost(k);
-  for (const index of locals.keys()) {
-    const t = k.threads.view(index);
-    if ((t.gen & 1) === 0 || t.valueKind !== VALUE_LOCAL) locals.delete(index);
-  }
-}
-
-/** Gives a record back, with what still hangs on it. */
-export function freeRecord(k: Kernel, t: ThreadRec): void {
-  dropValue(k, t);
-  poolPut(k.threads, t);
-}
-
-// --- joining -----------------------------------------------------------------------------------
-
-function* join<T>(t: ThreadRec, gen: number): Generator<Token, T, undefined> {
-  const l = caller("Thread.join");
-  const { k } = l;
-  checkHandle(l, t, gen, "Thread.join");
-  if (t.lid === l.lid) fail(EDEADLK, "Thread.join", t.lid, "a thread cannot join itself");
-  spinEnter(k, t.lock);
-  if (t.joiner !== 0 || (t.flags & THREAD_DETACHED) !== 0) {
-    spinExit(k, t.lock);
-    fail(EINVAL, "Thread.join", t.lid, "it is detached, or another thread joins it");
-  }
-  t.joiner = l.lid;
-  while (t.state === THREAD_RUNNING) {
-    spinExit(k, t.lock);
-    // A wakeup that was meant for another wait is no harm: the state tells.
-    const how = parkBlock(l, t.at, 0);
-    if (how === BLOCK_SWITCHED) yield;
-    parkUnblock(l, how, 0);
-    const r = userret(l);
-    if (r !== RET_USER) yield* returnToUser(l, r);
-    spinEnter(k, t.lock);
-  }
-  const failed = t.state === THREAD_FAILED;
-  const { lid } = t;
-  spinExit(k, t.lock);
-  const value = takeValue(k, t);
-  freeRecord(k, t);
-  const r = userret(l);
-  if (r !== RET_USER) yield* returnToUser(l, r);
-  if (failed) throw new ThreadError(lid, value);
-  return value as T;
-}
-
-function checkHandle(l: Lwp, t: ThreadRec, gen: number, syscall: string): void {
-  if (t.gen !== gen || t.pid !== l.proc.pid) fail(ESRCH, syscall, undefined, "the thread was joined before");
-}
-
-function detach(l: Lwp, t: ThreadRec, gen: number): void {
-  const { k } = l;
-  checkHandle(l, t, gen, "Thread.detach");
-  spinEnter(k, t.lock);
-  const bad = (t.flags & THREAD_DETACHED) !== 0 || t.joiner !== 0;
-  const done = t.state !== THREAD_RUNNING;
-  if (!bad) t.flags |= THREAD_DETACHED;
-  spinExit(k, t.lock);
-  if (bad) fail(EINVAL, "Thread.detach", t.lid);
-  if (done) freeRecord(k, t);
+  if (ended) freeRecord(k, t);
+  flushKicks(k);
 }

@@ -2,8 +2,10 @@
 import type { Lwp } from "../sys/lwp.js";
 import { MTX_OWNER, RW_SHIFT, RW_WRITE_LOCKED } from "../sys/shapes.js";
 import { SYNCOBJ_KINDS, SyncobjRecord } from "../sys/syncobj.js";
-import { THREAD_RUNNING } from "../sys/thread.js";
+import { THREAD_RUNNING, ThreadRecord } from "../sys/thread.js";
 import { endOfThread, lwpByIndex, type WaitFor } from "../kern/waitfor.js";
+
+const CV = ThreadRecord.offset.cv;
 
 export function describeThreadWait(l: Lwp): WaitFor | null {
   switch (l.wmesg) {
@@ -11,8 +13,10 @@ export function describeThreadWait(l: Lwp): WaitFor | null {
       return { kind: "promise", what: "a promise", holders: [] };
     case "nanoslp":
       return { kind: "sleep", what: "the end of its sleep", holders: [] };
-    case "parked":
+    case "join":
       return describeJoin(l);
+    case "threads":
+      return { kind: "join", what: "the end of one of several threads", holders: [] };
     default:
       return describeObject(l);
   }
@@ -41,14 +45,13 @@ function describeObject(l: Lwp): WaitFor | null {
   return { kind, what: `${what}, whose holder, thread ${owner}, is gone`, holders: [] };
 }
 
-/** `Thread.join` parks with the address of the thread's record as its hint. */
+/** `Thread.join` sleeps on the condition variable in the thread's record. */
 function describeJoin(l: Lwp): WaitFor | null {
   const { k } = l;
   const { base, type, limit } = k.threads;
-  const n = ((l.wchan ^ l.proc.at) - base) / type.words;
+  const n = (l.wchan - CV - base) / type.words;
   if (!Number.isInteger(n) || n < 0 || n >= limit) return null;
   const t = k.threads.view(n + 1);
-  if ((t.gen & 1) === 0 || t.joiner !== l.lid || t.state !== THREAD_RUNNING || t.pid !== l.proc.pid)
-    return null;
+  if ((t.gen & 1) === 0 || t.state !== THREAD_RUNNING || t.pid !== l.proc.pid) return null;
   return endOfThread(k, t.pid, t.lid);
 }

@@ -63,7 +63,7 @@ export class PropertyMachine {
     K.attachContexts(k, {
       steps: [stepFunction(() => this.#current.model)],
       ending: {
-        returned: () => K.EXIT_LWP,
+        ...K.PLAIN_ENDING,
         threw: (_l, error) => {
           this.#current.failure ??= error;
           return true;

@@ -10,6 +10,9 @@ export interface ThreadMachineOptions extends TestMachineOptions {
 }
 
 export class ThreadMachine extends TestMachine {
+  /** What threads threw that nobody has joined. */
+  readonly unjoined: unknown[] = [];
+
   constructor(options: ThreadMachineOptions = {}) {
     super(options);
     const entries = options.entries ?? [];
@@ -17,7 +20,7 @@ export class ThreadMachine extends TestMachine {
       entryOf: (_program, f) => entries.indexOf(f),
       entryAt: (_program, entry) => entries[entry] as K.ThreadMain,
       fatal: (_pid, _lid, error) => this.uncaught.push(error),
-      unjoined: (_pid, _lid, error) => this.uncaught.push(error),
+      unjoined: (_pid, _lid, error) => this.unjoined.push(error),
     });
     K.attachContexts(this.k, {
       steps: options.steps,
@@ -43,7 +46,7 @@ export class ThreadMachine extends TestMachine {
   runMain(main: () => K.Body, options: Partial<K.ProcOptions> = {}): void {
     assert.equal(this.runToEnd(main, options), 0);
     this.asCpu(() => {
-      for (const { pid } of this.sim.collected) K.freeLeftovers(this.k, pid);
+      for (const { pid } of this.sim.collected) K.freeLeftovers(this.k, pid, 0);
     });
     assert.deepEqual(K.checkEmpty(this.k), []);
   }

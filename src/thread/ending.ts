@@ -1,0 +1,137 @@
+/**
+ * The end of a thread (THR-11): what its code returned or threw, and who is told.
+ *
+ * In steps: (1) its code has ended, with all its `finally` blocks; (2) what others hang on its exit runs; (3) the result is
+ * put where the joiner can take it; (4) under the record's lock the state changes and who waits is woken; (5) its LWP exits.
+ */
+import type { Kernel } from "../sys/kernel.js";
+import type { Lwp } from "../sys/lwp.js";
+import {
+  CANCEL_PENDING,
+  THREAD_CANCELLED,
+  THREAD_DEAD,
+  THREAD_DETACHED,
+  THREAD_FAILED,
+  THREAD_MAIN,
+  THREAD_RETURNED,
+  THREAD_WATCHED,
+  THREAD_WATCHED_FAILURE,
+  type ThreadRec,
+} from "../sys/thread.js";
+import { type Ending, EXIT_LWP, EXIT_PROC } from "../context/generator.js";
+import { cvBroadcast } from "../kern/condvar.js";
+import { flushKicks } from "../kern/resched.js";
+import { spinEnter, spinExit } from "../kern/spin.js";
+import { Cancelled } from "./cancel.js";
+import { wakeWatchers } from "./combine.js";
+import { threadHost } from "./host.js";
+import { putResult, takeValue } from "./passing.js";
+import { freeRecord } from "./record.js";
+
+/** Thrown by `Thread.exit`. Let it pass: it ends the thread. */
+export class ThreadExit extends Error {
+  readonly value: unknown;
+  constructor(value: unknown) {
+    super("the thread ends here: whoever catches this must throw it on");
+    this.name = "ThreadExit";
+    this.value = value;
+  }
+}
+
+/** What the contexts do when a thread's code ends. */
+export const threadEnding: Ending = {
+  returned(l, value) {
+    const t = recordOf(l);
+    if (t === null) return EXIT_LWP;
+    if ((t.flags & THREAD_MAIN) === 0) {
+      runExitHooks(l);
+      finish(l, t, THREAD_RETURNED, value);
+      return EXIT_LWP;
+    }
+    l.retval = statusOf(value);
+    runExitHooks(l);
+    finish(l, t, THREAD_RETURNED, undefined);
+    return EXIT_PROC;
+  },
+  threw(l, error) {
+    const t = recordOf(l);
+    const how = howItEnded(t, error);
+    if (t !== null) runExitHooks(l);
+    if (how === THREAD_FAILED && (t === null || (t.flags & THREAD_DETACHED) !== 0)) {
+      threadHost(l.k).fatal(l.proc.pid, l.lid, error);
+      if (t !== null) finish(l, t, THREAD_FAILED, undefined);
+      return false;
+    }
+    if (t !== null) finish(l, t, how, error instanceof ThreadExit ? error.value : error);
+    return true;
+  },
+};
+
+/** What an exception makes of its thread; null = an LWP without a record. */
+function howItEnded(t: ThreadRec | null, error: unknown): number {
+  if (error instanceof ThreadExit) return THREAD_RETURNED;
+  const cancelled = error instanceof Cancelled && t !== null && (t.cancel & CANCEL_PENDING) !== 0;
+  return cancelled ? THREAD_CANCELLED : THREAD_FAILED;
+}
+
+function recordOf(l: Lwp): ThreadRec | null {
+  return l.arg === 0 ? null : l.k.threads.view(l.arg);
+}
+
+/** They are not the thread's own: what they throw is theirs to catch. */
+function runExitHooks(l: Lwp): void {
+  threadHost(l.k).exiting?.(l);
+}
+
+function statusOf(value: unknown): number {
+  if (value === undefined) return 0;
+  if (typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= 255) return value;
+  throw new TypeError(`main must return nothing or an exit status 0..255, not ${String(value)}`);
+}
+
+function finish(l: Lwp, t: ThreadRec, state: number, value: unknown): void {
+  const { k } = l;
+  if ((t.flags & THREAD_DETACHED) === 0 && state !== THREAD_CANCELLED) {
+    putResult(k, t, value, state === THREAD_FAILED);
+  }
+  // From here it has no record: none of its operations runs again.
+  l.arg = 0;
+  spinEnter(k, t.lock);
+  const { flags } = t;
+  const detached = (flags & THREAD_DETACHED) !== 0;
+  t.state = detached ? THREAD_DEAD : state;
+  cvBroadcast(k, t.cv);
+  spinExit(k, t.lock);
+  if (detached) {
+    freeRecord(k, t);
+    return;
+  }
+  const watched = state === THREAD_RETURNED ? THREAD_WATCHED : THREAD_WATCHED | THREAD_WATCHED_FAILURE;
+  if ((flags & watched) !== 0) wakeWatchers(l.proc);
+  flushKicks(k);
+}
+
+/** Exit status of a process that would have succeeded, but a thread of it failed and nobody ever joined it. */
+const STATUS_UNJOINED = 1;
+
+/**
+ * A process has ended with `status` (as in `wait`): gives back the records of its threads that were killed or that nobody has
+ * joined, and reports each of these that failed. Returns the status, a failing one if there were any. Called by the CPU that
+ * collects the process; what other realms keep for the records goes with `dropLocals`.
+ */
+export function freeThreads(k: Kernel, pid: number, status: number): number {
+  const { threads } = k;
+  let failed = false;
+  const last = threads.inUse === 0 ? 0 : threads.highWater;
+  for (let i = 1; i <= last; i++) {
+    const t = threads.view(i);
+    // Nobody else touches a record of this pid: its process has no LWPs.
+    if ((t.gen & 1) === 0 || t.pid !== pid) continue;
+    if (t.state === THREAD_FAILED) {
+      failed = true;
+      threadHost(k).unjoined(pid, t.lid, takeValue(k, t));
+    }
+    freeRecord(k, t);
+  }
+  return failed && status === 0 ? STATUS_UNJOINED << 8 : status;
+}

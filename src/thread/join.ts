@@ -1,0 +1,115 @@
+/**
+ * Waiting for the end of a thread (THR-12).
+ *
+ * Any number may wait; the first to come takes the result and the record with it, the others get ESRCH. A thread that failed
+ * is delivered as `ThreadError`.
+ */
+import { EDEADLK, EINVAL } from "../sys/errno.js";
+import type { Kernel } from "../sys/kernel.js";
+import type { Lwp } from "../sys/lwp.js";
+import {
+  THREAD_CANCELLED,
+  THREAD_DEAD,
+  THREAD_DETACHED,
+  THREAD_FAILED,
+  THREAD_RUNNING,
+  type ThreadRec,
+} from "../sys/thread.js";
+import { cvEnter } from "../kern/condvar.js";
+import { sleepqBlock } from "../kern/sleepq.js";
+import { spinExit } from "../kern/spin.js";
+import { fail } from "../syscall/operation.js";
+import { actOnCancel, Cancelled, isCancelled } from "./cancel.js";
+import { registerError } from "./handles.js";
+import { takeValue } from "./passing.js";
+import { freeRecord, lockThread } from "./record.js";
+import { BLOCK_RETRY, BlockingOperation, type WaitOptions } from "./wait.js";
+
+/** A thread that failed, or was cancelled: `cause` is what it threw. */
+export class ThreadError extends Error {
+  /** ECANCELED if it was cancelled. */
+  readonly code: "ETHREAD" | "ECANCELED";
+  readonly lid: number;
+  /** The thread's name; may be empty. */
+  readonly thread: string;
+  constructor(lid: number, cause: unknown, thread = "") {
+    const cancelled = cause instanceof Cancelled;
+    const who = thread === "" ? `thread ${lid}` : `thread ${lid} (${thread})`;
+    const what = cause instanceof Error ? cause.message : String(cause);
+    super(cancelled ? `${who} was cancelled` : `${who} failed: ${what}`, { cause });
+    this.name = "ThreadError";
+    this.code = cancelled ? "ECANCELED" : "ETHREAD";
+    this.lid = lid;
+    this.thread = thread;
+  }
+}
+
+registerError("ThreadError", ThreadError);
+
+/** Locks a thread that the caller may join. Throws ESRCH, EINVAL, EDEADLK. */
+export function lockToJoin(l: Lwp, t: ThreadRec, gen: number, syscall: string): void {
+  lockThread(l, t, gen, syscall);
+  const self = t.lid === l.lid;
+  if (!self && (t.flags & THREAD_DETACHED) === 0) return;
+  const { lid } = t;
+  spinExit(l.k, t.lock);
+  if (self) fail(EDEADLK, syscall, lid, "a thread cannot join itself");
+  fail(EINVAL, syscall, lid, "it is detached");
+}
+
+/** Takes the result of a thread that has ended, and frees its record, which is locked. Throws ThreadError if it failed. */
+export function collect(k: Kernel, t: ThreadRec): unknown {
+  const { state, lid } = t;
+  const failed = state === THREAD_FAILED;
+  t.state = THREAD_DEAD;
+  spinExit(k, t.lock);
+  if (!failed && state !== THREAD_CANCELLED) {
+    try {
+      return takeValue(k, t);
+    } finally {
+      freeRecord(k, t);
+    }
+  }
+  const { name } = t;
+  const cause = failed ? takeValue(k, t) : new Cancelled("Thread", { lid, pid: t.pid });
+  freeRecord(k, t);
+  throw new ThreadError(lid, cause, name);
+}
+
+export class JoinOperation<T> extends BlockingOperation<T> {
+  private readonly rec: ThreadRec;
+  private readonly gen: number;
+
+  constructor(rec: ThreadRec, gen: number, options: WaitOptions | undefined) {
+    super("Thread.join", options);
+    this.rec = rec;
+    this.gen = gen;
+  }
+
+  protected override attempt(l: Lwp): boolean {
+    const t = this.rec;
+    lockToJoin(l, t, this.gen, this.syscall);
+    if (t.state === THREAD_RUNNING) {
+      spinExit(l.k, t.lock);
+      return false;
+    }
+    // THR-12: a cancellation that is pending acts before the thread is collected, so that it stays joinable.
+    if (isCancelled(l)) {
+      spinExit(l.k, t.lock);
+      throw actOnCancel(l, this.syscall);
+    }
+    this.result = collect(l.k, t) as T;
+    return true;
+  }
+
+  protected override block(l: Lwp, ticks: number): number {
+    const t = this.rec;
+    lockToJoin(l, t, this.gen, this.syscall);
+    if (t.state !== THREAD_RUNNING) {
+      spinExit(l.k, t.lock);
+      return BLOCK_RETRY;
+    }
+    cvEnter(l, t.cv, t.lock);
+    return sleepqBlock(l, ticks, true);
+  }
+}

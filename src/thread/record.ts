@@ -1,0 +1,60 @@
+/**
+ * The record of a thread, and handles on it: index and generation.
+ *
+ * A handle is good until the thread has been joined, or has ended detached (THR-3). Whoever uses one takes the record's lock
+ * first and looks then: a record is marked dead under that lock before it is given back, and its generation changes before
+ * it serves again. Locks of two threads are never held together.
+ */
+import { ESRCH } from "../sys/errno.js";
+import type { Kernel } from "../sys/kernel.js";
+import type { Lwp } from "../sys/lwp.js";
+import { packText } from "../sys/record.js";
+import { THREAD_DEAD, type ThreadRec, ThreadRecord } from "../sys/thread.js";
+import { cvInitPacked } from "../kern/condvar.js";
+import { poolGet, poolPut } from "../kern/pool.js";
+import { spinEnter, spinExit } from "../kern/spin.js";
+import { fail } from "../syscall/operation.js";
+import { threadHost } from "./host.js";
+import { dropValue, VALUE_LOCAL } from "./passing.js";
+
+const STATE = ThreadRecord.offset.state;
+const JOIN = packText("join");
+
+/** A fresh record, or null when the table is full. */
+export function newRecord(k: Kernel): ThreadRec | null {
+  const t = poolGet(k.threads);
+  if (t !== null) cvInitPacked(k, t.cv, JOIN);
+  return t;
+}
+
+/** Whether a handle is good. The record is locked, or cannot be given back now. */
+export function isGood(t: ThreadRec, gen: number): boolean {
+  const { k, w, at } = t;
+  // The state first: in a record that serves again it may look alive, but then the generation has changed before.
+  const state = k.mp ? Atomics.load(w, at + STATE) : w[at + STATE];
+  return state !== THREAD_DEAD && t.gen === gen;
+}
+
+/** Locks the thread of a handle. Throws ESRCH if there is none any more, or it is another process's. */
+export function lockThread(l: Lwp, t: ThreadRec, gen: number, syscall: string): void {
+  const { k } = l;
+  spinEnter(k, t.lock);
+  if (isGood(t, gen) && t.pid === l.proc.pid) return;
+  spinExit(k, t.lock);
+  fail(ESRCH, syscall, undefined, "the thread was joined before, or has ended detached");
+}
+
+/** Gives a record back, with what still hangs on it. It is THREAD_DEAD, or was never seen by anybody else. */
+export function freeRecord(k: Kernel, t: ThreadRec): void {
+  dropValue(k, t);
+  poolPut(k.threads, t);
+}
+
+/** Forgets the values of this realm that no record stands for any more. */
+export function dropLocals(k: Kernel): void {
+  const { locals } = threadHost(k);
+  for (const index of locals.keys()) {
+    const t = k.threads.view(index);
+    if ((t.gen & 1) === 0 || t.valueKind !== VALUE_LOCAL) locals.delete(index);
+  }
+}

@@ -1,0 +1,208 @@
+/**
+ * The start of a thread (THR-8..10): its record, its LWP, and what the caller asked for.
+ *
+ * All that may be wrong is checked before anything is made; the thread starts last, and may have ended before its handle is
+ * returned.
+ */
+import { EAGAIN, EINVAL, ENOTSUP, EPERM } from "../sys/errno.js";
+import type { Kernel } from "../sys/kernel.js";
+import type { Lwp } from "../sys/lwp.js";
+import {
+  CPU_ONLINE,
+  CTX_CLOSURE,
+  CTX_ENTRY,
+  LWP_DETACHED,
+  LWP_SUSPENDED,
+  MAXCOMLEN,
+  NPRI_USER,
+  PRI_USER_RT,
+  SCHED_FIFO,
+  SCHED_OTHER,
+  SCHED_RR,
+} from "../sys/param.js";
+import { THREAD_DETACHED, THREAD_MAIN, THREAD_NAMELEN, type ThreadRec } from "../sys/thread.js";
+import type { Body } from "../context/generator.js";
+import { lwpCreate, lwpStart } from "../kern/lwpcreate.js";
+import { lwpLock, lwpUnlock, lwpUnlockTo } from "../kern/lwplock.js";
+import { fail } from "../syscall/operation.js";
+import { type ThreadMain, threadHost } from "./host.js";
+import { putArgs, takeArgs } from "./passing.js";
+import { freeRecord, newRecord } from "./record.js";
+
+/** How a thread is scheduled: time-sharing, first in first out, or round robin. */
+export type Policy = "other" | "fifo" | "rr";
+
+/** What a thread is to be like; see `Thread.with`. */
+export interface ThreadOptions {
+  /** At most 31 characters; the kernel, and its tools, keep the first 15. */
+  readonly name?: string;
+  /** 0..63, 43 unless the spawner's is another; higher goes first. */
+  readonly priority?: number;
+  /** As the spawner's unless said. Only the superuser may choose "fifo" or "rr". */
+  readonly policy?: Policy;
+  /** The only CPU that it and its threads run on, from 0. A thread that stays in its realm runs on that CPU alone anyhow. */
+  readonly cpu?: number;
+  /** It stays in this realm, and gets its arguments as they are, even if it could start anywhere. */
+  readonly local?: boolean;
+  /** Nobody will join it. */
+  readonly detached?: boolean;
+  /** It starts when it is resumed. */
+  readonly suspended?: boolean;
+}
+
+const POLICIES: Readonly<Record<Policy, number>> = { other: SCHED_OTHER, fifo: SCHED_FIFO, rr: SCHED_RR };
+
+/** Checks a thread's name. Throws EINVAL. */
+export function checkName(name: unknown, syscall: string): void {
+  if (typeof name === "string" && name.length < THREAD_NAMELEN) return;
+  fail(EINVAL, syscall, undefined, `a name is a string of at most ${THREAD_NAMELEN - 1} characters`);
+}
+
+/** Checks a priority. Throws EINVAL. */
+export function checkPriority(priority: unknown, syscall: string): void {
+  const whole = Number.isInteger(priority) && (priority as number) >= 0 && (priority as number) < NPRI_USER;
+  if (!whole) fail(EINVAL, syscall, undefined, `a priority is an integer 0..${NPRI_USER - 1}`);
+}
+
+/** Checks the options of a thread of which `l` is the spawner. Throws EINVAL, ENOTSUP, EPERM. */
+function checkOptions(l: Lwp, o: ThreadOptions, staysHere: boolean): void {
+  const syscall = "Thread.spawn";
+  const { k } = l;
+  if (o.name !== undefined) checkName(o.name, syscall);
+  if (o.priority !== undefined) checkPriority(o.priority, syscall);
+  if (o.policy !== undefined) {
+    if (!Object.hasOwn(POLICIES, o.policy)) {
+      fail(ENOTSUP, syscall, undefined, `there is no policy ${String(o.policy)}`);
+    }
+    const policy = POLICIES[o.policy];
+    // SYS-37: an ordinary user can only stay.
+    if (policy !== SCHED_OTHER && policy !== l.class && l.uid !== 0) fail(EPERM, syscall);
+  }
+  if (o.cpu === undefined) return;
+  const valid = Number.isInteger(o.cpu) && o.cpu >= 0 && o.cpu < k.g.ncpu;
+  if (!valid || k.cpus.view(o.cpu + 1).state !== CPU_ONLINE) {
+    fail(EINVAL, syscall, undefined, `there is no CPU ${String(o.cpu)} online`);
+  }
+  if (staysHere && k.mp && k.cpus.view(o.cpu + 1).realm !== l.cpu.realm) {
+    fail(EINVAL, syscall, undefined, `a closure, or a local thread, runs on CPU ${l.cpu.index - 1} alone`);
+  }
+}
+
+/** Makes the new LWP what the options say. It is LSIDL, and nobody else's yet. */
+function applyOptions(l2: Lwp, t: ThreadRec, o: SpawnRequest): void {
+  const { k } = l2;
+  if (o.owner !== undefined) {
+    t.owner = o.owner.index;
+    t.ownerGen = o.owner.gen;
+  }
+  if (o.name !== undefined) setNames(t, l2, o.name);
+  if (o.detached === true) t.flags |= THREAD_DETACHED;
+  lwpLock(l2);
+  if (o.policy !== undefined) {
+    const policy = POLICIES[o.policy];
+    if (policy !== l2.class) l2.priority = policy === SCHED_OTHER ? l2.priority - PRI_USER_RT : PRI_USER_RT;
+    l2.class = policy;
+  }
+  if (o.priority !== undefined) l2.priority = kernelPriority(l2, o.priority);
+  if (o.cpu === undefined) return lwpUnlock(l2);
+  const ci = k.cpus.view(o.cpu + 1);
+  l2.affinity = 1 << o.cpu;
+  l2.cpu = ci;
+  lwpUnlockTo(l2, ci.mutex);
+}
+
+/** A user's priority as the kernel counts it, in the class of the LWP (SYS-36). */
+export function kernelPriority(l: Lwp, priority: number): number {
+  return l.class === SCHED_OTHER ? priority : PRI_USER_RT + priority;
+}
+
+/** Names a thread, and its LWP unless that is gone (THR-100). `t` and the process are locked, or nobody else's yet. */
+export function setNames(t: ThreadRec, l: Lwp | null, name: string): void {
+  t.name = name;
+  if (l === null) return;
+  l.named = 1;
+  l.name = name.slice(0, MAXCOMLEN - 1);
+}
+
+/** What the library asks for besides. */
+export interface SpawnRequest extends ThreadOptions {
+  /** Record of the thread whose scope it belongs to. */
+  readonly owner?: ThreadRec;
+}
+
+/**
+ * Starts a thread; the handle that `handleOf` makes before it runs. Throws EAGAIN, ENOMEM, what cannot travel, and the errors
+ * of the options.
+ */
+export function spawn<H>(
+  l: Lwp,
+  f: ThreadMain,
+  args: readonly unknown[],
+  options: SpawnRequest | null,
+  handleOf: (t: ThreadRec) => H,
+): H {
+  const { k } = l;
+  const host = threadHost(k);
+  if (typeof f !== "function") throw new TypeError("Thread.spawn needs a generator function");
+  const entry = options !== null && options.local === true ? -1 : host.entryOf(l.proc.program, f);
+  if (options !== null) checkOptions(l, options, entry < 0);
+  const t = newRecord(k);
+  if (t === null)
+    fail(EAGAIN, "Thread.spawn", undefined, `the limit of ${k.limits.threads} threads is reached`);
+  try {
+    if (entry >= 0) putArgs(k, t, args);
+    const start =
+      entry >= 0
+        ? { kind: CTX_ENTRY, entry, arg: t.index }
+        : {
+            kind: CTX_CLOSURE,
+            arg: t.index,
+            closure: () => f(...(args as never[])),
+            realm: k.mp ? l.cpu.realm : 0,
+          };
+    const l2 = lwpCreate(l, l.proc, LWP_DETACHED, start, l.class);
+    if (l2 === null) fail(EAGAIN, "Thread.spawn", undefined, "the limit of LWPs is reached");
+    t.pid = l.proc.pid;
+    t.lid = l2.lid;
+    t.realm = entry >= 0 ? 0 : l.cpu.realm;
+    if (options !== null) applyOptions(l2, t, options);
+    // If it is detached it may be over, and its record gone, as soon as it has started.
+    const handle = handleOf(t);
+    lwpStart(l, l2, options !== null && options.suspended === true ? LWP_SUSPENDED : 0);
+    return handle;
+  } catch (error) {
+    freeRecord(k, t);
+    throw error;
+  }
+}
+
+/**
+ * Sets up the record of a process's first thread: its arguments, and that its return ends the process. Null when the table
+ * is full; throws ENOMEM when the arena is.
+ */
+export function mainRecord(k: Kernel, args: readonly unknown[]): ThreadRec | null {
+  const t = newRecord(k);
+  if (t === null) return null;
+  t.flags = THREAD_MAIN | THREAD_DETACHED;
+  t.lid = 1;
+  try {
+    putArgs(k, t, args);
+  } catch (error) {
+    freeRecord(k, t);
+    throw error;
+  }
+  return t;
+}
+
+/** Starts a portable entry in this realm: the code of a CTX_ENTRY LWP. */
+export function startEntry(l: Lwp): Body {
+  const { k } = l;
+  const t = k.threads.view(l.arg);
+  const f = threadHost(k).entryAt(l.proc.program, l.entry);
+  const args = takeArgs(k, t);
+  if ((t.flags & THREAD_MAIN) !== 0) {
+    t.pid = l.proc.pid;
+    l.proc.startTime = k.port.now();
+  }
+  return f(...(args as never[])) as Body;
+}
