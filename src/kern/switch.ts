@@ -116,7 +116,7 @@ export function miSwitch(l: Lwp): boolean {
   const c = ci.at;
   const held = w[at + MUTEX];
   kassert(k, w[held] === ci.index && cur.lwp === l, "miSwitch: not the locked current LWP");
-  const now = k.d[k.timeAt];
+  const now = k.exact ? k.port.now() : k.d[k.timeAt];
   const idle = (w[at + FLAG] & LW_IDLE) !== 0;
   if (!idle) chargeTime(l, ci, now);
 
@@ -192,7 +192,7 @@ function chargeTime(l: Lwp, ci: Cpu, now: number): void {
 export function lwpExitSwitchaway(l: Lwp): void {
   const ci = l.cpu;
   const { k } = l;
-  const now = k.g.time;
+  const now = k.exact ? k.port.now() : k.d[k.timeAt];
   chargeTime(l, ci, now);
   spinEnter(k, ci.mutex);
   const next = nextlwp(ci);

@@ -26,7 +26,13 @@ writeDirectly(process.stdout, 1);
 writeDirectly(process.stderr, 2);
 
 await loadObserver();
-const k = hostKernel(boot.limits, { mp: true, delays: boot.delays }, boot.format, boot.buffer, boot.user);
+const k = hostKernel(
+  boot.limits,
+  { mp: true, delays: boot.delays, exact: boot.exact },
+  boot.format,
+  boot.buffer,
+  boot.user,
+);
 const realm = new Realm(k, (news) => boot.port.postMessage(news), { format: boot.format });
 const cpu = new AttachedCpu(realm.k.cpus.view(boot.index));
 // Letters are read when the CPU looks for them, never by an event: it may be blocked in between.

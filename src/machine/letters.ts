@@ -45,6 +45,8 @@ export interface WorkerBoot {
   readonly embedded: boolean;
   /** Delay points may be armed. */
   readonly delays: boolean;
+  /** Run time is charged by the clock itself. */
+  readonly exact: boolean;
   /** How reports are written. */
   readonly format: ReportFormat;
 }

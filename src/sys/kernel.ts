@@ -145,6 +145,8 @@ export interface KernelOptions {
   readonly delays?: boolean;
   /** There is no clock but the CPU itself, which reads the time at every 64th user return. */
   readonly selfClocked?: boolean;
+  /** The clock is read at every switch, so that run time is exact; otherwise it is as fine as `g.time`. */
+  readonly exact?: boolean;
 }
 
 /** A kernel thread's function: what it returns is what it exits with (MCH-51). */
@@ -193,6 +195,8 @@ export class Kernel {
   readonly mp: boolean;
   readonly stepwise: boolean;
   readonly selfClocked: boolean;
+  /** Run time is charged by the clock itself. */
+  readonly exact: boolean;
   /** The memory is shared: `Atomics.wait` works on it. */
   readonly shared: boolean;
   /** Delay points may be armed. */
@@ -286,6 +290,7 @@ export class Kernel {
     this.mp = options.mp;
     this.stepwise = options.stepwise ?? false;
     this.selfClocked = options.selfClocked ?? false;
+    this.exact = options.exact ?? false;
     this.delays = options.delays ?? false;
     const at = new Layout();
     const globals = at.take(GlobalsRecord.words);

@@ -260,6 +260,40 @@ describe("machines inside machines", () => {
   });
 });
 
+describe("accounting", () => {
+  for (const cpus of [1, 2]) {
+    test(`exact: what an LWP computes between two switches is charged whole (${cpus} CPUs)`, async () => {
+      const text = `
+        import { schedYield, Thread } from "lwp";
+        import * as K from "lwp/kernel";
+        export function* main() {
+          const threads = [];
+          for (let i = 0; i < 6; i++) threads.push(yield* Thread.spawn(compute));
+          for (const t of threads) yield* t.join();
+        }
+        function* compute() {
+          const l = K.cur.lwp;
+          let computed = 0;
+          for (let i = 0; i < 10; i++) {
+            const from = l.k.port.now();
+            while (l.k.port.now() - from < 0.0002);
+            computed += l.k.port.now() - from;
+            yield* schedYield();
+            if (l.rtime < computed) throw new Error(\`\${l.rtime} of \${computed} s were charged\`);
+          }
+        }
+      `;
+      await withMachine({ cpus, accounting: "exact" }, async (machine) => {
+        assert.equal((await exec(machine, text)).status, 0);
+      });
+    });
+  }
+
+  test("any other word is a TypeError", async () => {
+    await assert.rejects(boot({ cpus: 1, accounting: "rough" as "exact" }), TypeError);
+  });
+});
+
 describe("after a shutdown", () => {
   test("everything is refused with MachineError, but kill, which does nothing", async () => {
     const machine = await boot({ cpus: 1 });
