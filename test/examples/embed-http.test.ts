@@ -1,15 +1,13 @@
 /** The example that embeds threads in an HTTP server. */
 import assert from "node:assert/strict";
+import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 
 const example = new URL("../../examples/embed-http.js", import.meta.url);
 const { serve } = (await import(fileURLToPath(example))) as {
-  serve(
-    port: number,
-    threads?: number,
-  ): Promise<{ server: import("node:http").Server; close(): Promise<void> }>;
+  serve(port: number, threads?: number): Promise<{ server: Server; close(): Promise<void> }>;
 };
 
 test("requests are answered while threads that never sleep go on, and these go on between requests", async () => {
