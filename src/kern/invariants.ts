@@ -65,6 +65,7 @@ import { SyncobjRecord } from "../sys/syncobj.js";
 import type { Turnstile } from "../sys/turnstile.js";
 import { procLwps } from "./lwpref.js";
 import { umemCheck } from "./umem.js";
+import { lwpCtlCheck } from "./lwpctl.js";
 import { lwpEprio } from "./priority.js";
 import { allLwps, allProcs } from "./proc.js";
 import { isMovable, runqList } from "./runq.js";
@@ -206,6 +207,7 @@ function checkProc(p: Proc, listed: ReadonlySet<Lwp>, wrong: string[]): void {
   if (p.nrlwps !== going) wrong.push(`${name}: nrlwps ${p.nrlwps}, ${going} running or about to`);
   if (p.nrlwps > p.nlwps - p.nzlwps + window) wrong.push(`${name}: nrlwps exceeds what lives`);
   checkWaiters(p, lwps, name, wrong);
+  wrong.push(...lwpCtlCheck(p, lwps));
 }
 
 /** Who waits in `lwpWait1`, for whom, and the one detached zombie (LWP-26, 54, 64). */

@@ -115,7 +115,7 @@ export function lwpExitFinish(l: Lwp): void {
   becomeZombie(l);
   p.nrlwps--;
   cvBroadcast(k, p.lwpcv);
-  if (l.lwpctl !== 0) k.w[l.lwpctl + LWPCTL_CURCPU] = LWPCTL_CPU_EXITED;
+  if (l.lwpctl !== 0) k.uw[l.lwpctl + LWPCTL_CURCPU] = LWPCTL_CPU_EXITED;
   dropHostSide(l);
   spinExit(k, p.lock);
   flushKicks(k);

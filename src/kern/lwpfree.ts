@@ -7,6 +7,7 @@ import { LP_RUNNING, LPR_DETACHED, PRI_NONE } from "../sys/param.js";
 import { cvBroadcast, cvDestroy } from "./condvar.js";
 import { AT_FREE_UNLINKED, delayPoint } from "./delay.js";
 import { lidRemove } from "./lid.js";
+import { lwpCtlFree } from "./lwpctl.js";
 import { kassert } from "./panic.js";
 import { poolPut, rawPut } from "./pool.js";
 import { spinExit, spinOwned } from "./spin.js";
@@ -51,6 +52,7 @@ export function lwpFree(l: Lwp, recycle: boolean, last: boolean): void {
   );
   cvDestroy(k, l.sigcv);
   cvDestroy(k, l.waitcv);
+  if (l.lwpctl !== 0) lwpCtlFree(l);
   l.affinity = 0;
   l.named = 0;
   if (recycle) return;

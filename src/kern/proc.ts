@@ -32,6 +32,7 @@ import { calloutDestroy } from "./callout.js";
 import { cvBroadcast, cvInit } from "./condvar.js";
 import { lwpCreate, lwpStart, type Start } from "./lwpcreate.js";
 import { becomeZombie, dropHostSide, unlistAll } from "./lwpexit.js";
+import { lwpCtlExit } from "./lwpctl.js";
 import { lwpFree } from "./lwpfree.js";
 import { lwpLock, lwpUnlock } from "./lwplock.js";
 import { lwpDrainrefs, procFirstLwp, siblingNext } from "./lwpref.js";
@@ -150,6 +151,7 @@ export function* exit1(l: Lwp, status: number): Generator<void, void, void> {
   spinExit(k, p.lock);
   if (probing(k, PROBE_EXIT)) fireExit(l, status);
 
+  if (p.lwpctl !== 0) lwpCtlExit(l);
   k.slots.lwpExit(l);
   yield* lwpFinispecific(l);
   yield* procFinispecific(p);

@@ -172,11 +172,11 @@ function tellSwitch(l: Lwp, next: Lwp, ci: Cpu): void {
 
 /** Writes who left and who comes into the words they share with their programs (SCH-33). */
 function publishSwitch(l: Lwp | null, next: Lwp, ci: Cpu): void {
-  const { w } = ci;
-  if (l !== null && l.lwpctl !== 0) w[l.lwpctl + LWPCTL_CURCPU] = LWPCTL_CPU_NONE;
+  const { uw } = ci.k;
+  if (l !== null && l.lwpctl !== 0) uw[l.lwpctl + LWPCTL_CURCPU] = LWPCTL_CPU_NONE;
   if (next.lwpctl === 0) return;
-  w[next.lwpctl + LWPCTL_CURCPU] = ci.index - 1;
-  w[next.lwpctl + LWPCTL_PCTR]++;
+  uw[next.lwpctl + LWPCTL_CURCPU] = ci.index - 1;
+  uw[next.lwpctl + LWPCTL_PCTR]++;
 }
 
 function chargeTime(l: Lwp, ci: Cpu, now: number): void {

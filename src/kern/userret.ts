@@ -23,6 +23,7 @@ import {
 } from "../sys/param.js";
 import { cvBroadcast } from "./condvar.js";
 import { AT_USERRET_SUSPENDED, delayPoint } from "./delay.js";
+import { lwpCtlRefresh } from "./lwpctl.js";
 import { lwpLock, lwpUnlock } from "./lwplock.js";
 import { kassert } from "./panic.js";
 import { pserializeSwitchpoint } from "./pserialize.js";
@@ -121,7 +122,7 @@ export function lwpUserret(l: Lwp): number {
       continue;
     }
     if ((l.flag & LW_WEXIT) !== 0) return RET_EXIT;
-    if ((l.flag & LW_LWPCTL) !== 0) refreshLwpctl(l);
+    if ((l.flag & LW_LWPCTL) !== 0) lwpCtlRefresh(l);
   }
   return RET_USER;
 }
@@ -155,10 +156,4 @@ function suspendSelf(l: Lwp): boolean {
   delayPoint(k, AT_USERRET_SUSPENDED);
   lwpLock(l);
   return miSwitch(l);
-}
-
-function refreshLwpctl(l: Lwp): void {
-  lwpLock(l);
-  l.flag &= ~LW_LWPCTL;
-  lwpUnlock(l);
 }

@@ -14,6 +14,7 @@ import { type Context, type Lwp, LwpRecord } from "./lwp.js";
 import { type Message, MessageRecord } from "./message.js";
 import { type Mutexobj, MutexobjRecord } from "./mutexobj.js";
 import { type Kcpuset, KcpusetRecord } from "./kcpuset.js";
+import { type Lcpage, LcpageRecord, type Lcproc, LcprocRecord, LWPCTL_UAREA_BYTES } from "./lwpctl.js";
 import { HZ } from "./param.js";
 import type { Port } from "./port.js";
 import { type Proc, ProcRecord } from "./proc.js";
@@ -249,6 +250,8 @@ export class Kernel {
   readonly syncobjv: Syncobj[];
   readonly syncobjs: Pool<Syncobj>;
   readonly messages: Pool<Message>;
+  readonly lcprocs: Pool<Lcproc>;
+  readonly lcpages: Pool<Lcpage>;
 
   /** Addresses of tables. */
   readonly sleeptab: number;
@@ -294,7 +297,7 @@ export class Kernel {
     this.delays = options.delays ?? false;
     const at = new Layout();
     const globals = at.take(GlobalsRecord.words);
-    const headers = [0, 1, 2, 3, 4, 5, 6, 7, 8].map(() => at.take(POOL_HEADER_WORDS));
+    const headers = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10].map(() => at.take(POOL_HEADER_WORDS));
     this.sleeptab = at.take(shape.SLEEPTAB_SIZE * shape.SLEEPTAB_BUCKET_WORDS);
     this.parktab = at.take(shape.SLEEPTAB_SIZE * shape.SLEEPTAB_BUCKET_WORDS);
     this.tstab = at.take(shape.TSTAB_SIZE * shape.TSTAB_BUCKET_WORDS);
@@ -330,6 +333,9 @@ export class Kernel {
     const kcpusetBase = at.take(KcpusetRecord.words * kcpusetLimit);
     // One for each LWP and each process.
     const containerBase = at.take(ContainerRecord.words * (limits.lwps + limits.procs));
+    const lcpages = limits.procs * (LWPCTL_UAREA_BYTES / shape.PAGE_SIZE);
+    const lcprocBase = at.take(LcprocRecord.words * limits.procs);
+    const lcpageBase = at.take(LcpageRecord.words * lcpages);
     const pserializeBase = at.take(PserializeRecord.words * limits.procs);
     const threadBase = at.take(ThreadRecord.words * limits.threads);
     const threadCold = at.take(ThreadRecord.coldWords * limits.threads);
@@ -369,6 +375,8 @@ export class Kernel {
     this.kcpusets = new Pool(this, KcpusetRecord, headers[6], kcpusetBase, kcpusetLimit);
     this.kcpusetv = this.kcpusets.views;
     this.containers = new Pool(this, ContainerRecord, headers[8], containerBase, limits.lwps + limits.procs);
+    this.lcprocs = new Pool(this, LcprocRecord, headers[9], lcprocBase, limits.procs);
+    this.lcpages = new Pool(this, LcpageRecord, headers[10], lcpageBase, lcpages);
     this.pserializes = new Pool(this, PserializeRecord, headers[7], pserializeBase, limits.procs);
     this.syncobjs = new Pool(this, SyncobjRecord, syncobjPool, syncobjBase, limits.syncobjs, syncobjCold);
     this.syncobjv = this.syncobjs.views;
@@ -389,8 +397,8 @@ export class Kernel {
   /** Clears what was touched, so that the machine can be booted anew (simulated machines). */
   reset(scratchUsed: number): void {
     const pools = [this.procs, this.lwps, this.turnstiles, this.threads, this.mutexobjs];
-    const more = [this.kcpusets, this.pserializes, this.containers, this.syncobjs, this.messages];
-    for (const pool of [...pools, ...more] as Pool<View>[]) {
+    const more = [this.kcpusets, this.pserializes, this.containers, this.lcprocs, this.lcpages];
+    for (const pool of [...pools, ...more, this.syncobjs, this.messages] as Pool<View>[]) {
       this.w.fill(0, pool.base, pool.base + pool.highWater * pool.type.words);
       if (pool.type.coldWords > 0) this.w.fill(0, pool.coldAt(1), pool.coldAt(pool.highWater + 1));
     }

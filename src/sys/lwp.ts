@@ -49,7 +49,7 @@ export const lwpFields = {
   /** Context switches, and how many of them were asked for by `preempt`: 64-bit counters, exact to 2^53 as doubles. */
   ncsw: f64("l"),
   dopreempt: i32("s"),
-  /** Address of its lwpctl words; 0 = none. */
+  /** The word of user memory behind its two lwpctl words; 0 = none. */
   lwpctl: i32("p"),
 
   // --- sleeping ---

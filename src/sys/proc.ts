@@ -87,7 +87,7 @@ export const procFields = {
   umem: i32("u"),
   /** Its container of specificdata; 0 = none. */
   specdataref: i32("p"),
-  /** Address of its lwpctl header; 0 = none. */
+  /** Its lwpctl header; 0 = none. */
   lwpctl: i32("p"),
 } as const;
 

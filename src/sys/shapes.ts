@@ -92,10 +92,10 @@ export const OBJTAB_SIZE = 256;
 export const LIDTAB_STRIPES = 64;
 
 // --- lwpctl: what an LWP shares with its program (LWP-88) ---
-/** Index of the CPU it runs on, or LWPCTL_CPU_*. */
-export const LWPCTL_CURCPU = 0;
+/** Index of the CPU it runs on, or LWPCTL_CPU_*; before the address in `l.lwpctl`, so that 0 is no address. */
+export const LWPCTL_CURCPU = -2;
 /** Counts how often it was switched in. */
-export const LWPCTL_PCTR = 1;
+export const LWPCTL_PCTR = -1;
 export const LWPCTL_WORDS = 2;
 /** Switched out; exiting or gone. */
 export const LWPCTL_CPU_NONE = -1;

@@ -20,6 +20,7 @@ export {
   schedYield,
   type ThreadFunction,
 } from "./lwp.js";
+export { LwpCtl, lwpCtl, LWPCTL_FEATURE_CURCPU, LWPCTL_FEATURE_PCTR } from "./lwpctl.js";
 export { SYSCALL_NUMBERS } from "./numbers.js";
 export type { Operation } from "./operation.js";
 export { lwpPark, lwpUnpark, lwpUnparkAll } from "./park.js";

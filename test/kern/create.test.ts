@@ -313,7 +313,7 @@ test("LWP-44, LWP-45: the fields of a new LWP", () => {
       l.estcpu = 23;
       l.flag |= K.LW_UNPARKED;
       l.pflag |= K.LP_OWEUPC;
-      l.lwpctl = m.k.scratch;
+      l.lwpctl = 16;
       const hook: unknown[] = [];
       m.k.slots.lwpFork = (_l1, made) => hook.push(made);
       const l2 = mustCreate(0, nothing, K.SCHED_RR);
@@ -378,6 +378,7 @@ test("LWP-44, LWP-45: the fields of a new LWP", () => {
         },
       );
       l.lwpctl = 0;
+      l.lcpage = 0;
       yield* S.lwpSelf();
     },
     { uid: 5 },
@@ -387,13 +388,14 @@ test("LWP-44, LWP-45: the fields of a new LWP", () => {
 
 test("LWP-44: with LWP_VFORK the boost is on, and the creator's lwpctl is borrowed: the pointer, not the page", () => {
   for (const words of [0, 64]) {
-    inMain(function* (l, m) {
-      l.lwpctl = words === 0 ? 0 : m.k.scratch + words;
+    inMain(function* (l) {
+      l.lwpctl = words === 0 ? 0 : 16 + words;
       l.lcpage = 3;
       const l2 = mustCreate(K.LWP_VFORK);
       assert.equal(l2.kpriority, 1);
       assert.deepEqual([l2.lwpctl, l2.lcpage, l2.flag], [l.lwpctl, 0, words === 0 ? 0 : K.LW_LWPCTL]);
       l.lwpctl = 0;
+      l.lcpage = 0;
       l2.lwpctl = 0;
       yield* S.lwpSelf();
     });
@@ -629,7 +631,7 @@ test("LWP-49: what an LWP inherits from its creator, and what it does not", () =
       lcpage: 5,
     });
     l.pflag |= K.LP_BOUND | K.LP_OWEUPC | K.LP_MUSTJOIN;
-    l.lwpctl = k.scratch;
+    l.lwpctl = 16;
     k.w[l.sigmask] = 1 << 5;
     k.w[l.sigpend] = 1 << 6;
     assert.ok(l.rtime > 0);
@@ -645,6 +647,7 @@ test("LWP-49: what an LWP inherits from its creator, and what it does not", () =
     assert.deepEqual([k.w[l2.sigpend], l2.rtime, l2.ncsw, l2.nivcsw, l2.blcnt], [0, 0, 0, 0, 0]);
     l.pflag &= ~K.LP_BOUND;
     l.lwpctl = 0;
+    l.lcpage = 0;
     l.affinity = 0;
     k.w[l.sigpend] = 0;
     yield* S.lwpSelf();

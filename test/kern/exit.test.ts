@@ -378,8 +378,8 @@ test("LWP-56: a dead LWP's name is (zombie); one without a name stays so", () =>
 test("LWP-56: LSZOMB, then p_nrlwps, the broadcast and the lwpctl word, all under p_lock; then it may be freed at any moment", () => {
   const m = new TestMachine();
   const log: unknown[] = [];
-  const words = m.k.scratch + 8;
-  m.k.w[words + K.LWPCTL_CURCPU] = 0;
+  const words = 8;
+  m.k.uw[words + K.LWPCTL_CURCPU] = 0;
   let dead: K.Lwp | null = null;
   const state = () => {
     const { proc } = dead as K.Lwp;
@@ -387,7 +387,7 @@ test("LWP-56: LSZOMB, then p_nrlwps, the broadcast and the lwpctl word, all unde
       stateOf(dead as K.Lwp),
       proc.nrlwps,
       K.spinOwned(m.k, proc.lock),
-      m.k.w[words + K.LWPCTL_CURCPU],
+      m.k.uw[words + K.LWPCTL_CURCPU],
       K.sleepqList(m.k, proc.lwpcv).length,
     ];
   };
@@ -419,7 +419,7 @@ test("LWP-56: LSZOMB, then p_nrlwps, the broadcast and the lwpctl word, all unde
 
 test("LWP-56: a borrowed lwpctl word says that its borrower has exited, too", () => {
   const m = new TestMachine();
-  const words = m.k.scratch + 8;
+  const words = 8;
   const p = m.spawn(function* () {
     const l = K.cur.lwp;
     l.lwpctl = words;
@@ -431,7 +431,7 @@ test("LWP-56: a borrowed lwpctl word says that its borrower has exited, too", ()
   });
   m.run();
   assert.equal(stateOf(m.lwp(p, 2)), "ZOMB");
-  assert.equal(m.k.w[words + K.LWPCTL_CURCPU], -2);
+  assert.equal(m.k.uw[words + K.LWPCTL_CURCPU], -2);
 });
 
 test("LWP-57: the caller leaves its CPU for ever: no line of it runs again, nothing of it is left in its realm", () => {

@@ -212,7 +212,7 @@ test("MCH-34: LWPs that their process ends have their values destroyed too", () 
         yield* { [Symbol.iterator]: parked };
       });
     }
-    while (set < 3) yield* S.schedYield();
+    while (set < 3) yield* K.kpause(m.k, "wait", 1);
     yield* S.procExit(0);
   });
   assert.deepEqual(log.sort(), ["slept 1", "slept 2", "slept 3"]);

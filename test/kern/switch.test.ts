@@ -199,8 +199,8 @@ suite("the switch", () => {
   test("SCH-33: a switch counts, marks the context unsaved until the dispatcher has saved it, and tells lwpctl", () => {
     const m = new TestMachine();
     const ci = m.cpu(0);
-    const words = m.words(K.LWPCTL_WORDS);
-    const nextWords = m.words(K.LWPCTL_WORDS);
+    const words = 16;
+    const nextWords = 32;
     inThread(m, function* (l) {
       l.lwpctl = words;
       const seen: unknown[] = [];
@@ -217,12 +217,12 @@ suite("the switch", () => {
       assert.equal(ci.nswitch, nswitch + 1);
       assert.equal(K.lwpLocked(l), false, "unlocked");
       assert.equal(K.spinOwned(m.k, ci.lwplock), false, "and so is the rest");
-      assert.equal(m.k.w[words + K.LWPCTL_CURCPU], K.LWPCTL_CPU_NONE);
-      assert.deepEqual([...m.k.w.subarray(nextWords, nextWords + 2)], [0, 1]);
+      assert.equal(m.k.uw[words + K.LWPCTL_CURCPU], K.LWPCTL_CPU_NONE);
+      assert.deepEqual([...m.k.uw.subarray(nextWords - 2, nextWords)], [0, 1]);
       yield* switched(away);
       assert.deepEqual(seen, [0], "saved before the next one ran");
       assert.equal(l.ctxswtch, 0);
-      assert.deepEqual([...m.k.w.subarray(words, words + 2)], [0, 1], "switched in once more, on CPU 0");
+      assert.deepEqual([...m.k.uw.subarray(words - 2, words)], [0, 1], "switched in once more, on CPU 0");
       l.lwpctl = 0;
     });
   });
@@ -238,7 +238,7 @@ suite("the switch", () => {
   test("SCH-33, SCH-119: back to itself: no switch is counted, but run time, stretch and requests are dealt with", () => {
     const m = new TestMachine();
     const ci = m.cpu(0);
-    const words = m.words(K.LWPCTL_WORDS);
+    const words = 16;
     inThread(m, function* (l) {
       l.lwpctl = words;
       const { ncsw, nivcsw } = l;
@@ -248,7 +248,7 @@ suite("the switch", () => {
       m.k.w[ci.at + ATTENTION] = K.RESCHED_IMMED;
       assert.equal(K.preempt(l), false);
       assert.deepEqual([l.ncsw, l.nivcsw, ci.nswitch], [ncsw, nivcsw + 1, nswitch]);
-      assert.deepEqual([...m.k.w.subarray(words, words + 2)], [0, 0], "lwpctl untouched");
+      assert.deepEqual([...m.k.uw.subarray(words - 2, words)], [0, 0], "lwpctl untouched");
       assert.equal(l.ctxswtch, 0);
       assert.deepEqual([l.rtime, l.stime], [0.25, 1.25]);
       assert.deepEqual([l.rticks, l.rticksum], [m.k.g.ticks, 2]);
@@ -263,8 +263,8 @@ suite("the switch", () => {
   test("SCH-34: an exiting LWP leaves its CPU for ever: charged, never queued, its switch not its own", () => {
     const m = new TestMachine();
     const ci = m.cpu(0);
-    const words = m.words(K.LWPCTL_WORDS);
-    const nextWords = m.words(K.LWPCTL_WORDS);
+    const words = 16;
+    const nextWords = 32;
     let dying: K.Lwp | null = null;
     let ncsw = -1;
     let nswitch = -1;
@@ -292,11 +292,11 @@ suite("the switch", () => {
     assert.equal(l.pflag & K.LP_RUNNING, 0);
     assert.equal(l.ctxswtch, 0, "nothing of it is saved, and its successor waits for nobody");
     assert.equal(l.mutex, ci.lwplock);
-    assert.equal(m.k.w[words + K.LWPCTL_CURCPU], K.LWPCTL_CPU_EXITED);
+    assert.equal(m.k.uw[words + K.LWPCTL_CURCPU], K.LWPCTL_CPU_EXITED);
     assert.equal(ci.curlwp, next);
     assert.equal(ci.onproc, next);
     assert.equal(next.stime, 1.75);
-    assert.deepEqual([...m.k.w.subarray(nextWords, nextWords + 2)], [0, 1]);
+    assert.deepEqual([...m.k.uw.subarray(nextWords - 2, nextWords)], [0, 1]);
     assert.equal(m.lwp(main, 2), l, "still there to be waited for");
   });
 });

@@ -60,6 +60,25 @@ const MATRIX: Record<string, Row> = {
     success: undefined,
     cases: { success: () => S.lwpSetprivate(1) as Call, EFAULT: () => S.lwpSetprivate(bad) as Call },
   },
+  lwpCtl: {
+    stated: ["ENODEV", "EBUSY", "ENOMEM", "EFAULT"],
+    success: 0,
+    cases: {
+      success: function* () {
+        return (yield* S.lwpCtl()).curcpu;
+      },
+      ENODEV: () => S.lwpCtl(4) as Call,
+      EBUSY: function* () {
+        K.cur.lwp.proc.lflag |= K.PL_PPWAIT;
+        return yield* S.lwpCtl();
+      },
+      ENOMEM: (m) => {
+        m.asCpu(() => K.umemAlloc(m.k, null, m.k.limits.userPages, false));
+        return S.lwpCtl() as Call;
+      },
+      EFAULT: () => S.lwpCtl(bad) as Call,
+    },
+  },
   lwpWait: {
     stated: ["ESRCH", "EDEADLK", "EINTR", "EFAULT"],
     success: 3,

@@ -9,6 +9,7 @@ import { attempt, parked, stateOf, TestMachine } from "../support/sim.js";
 const CALLS: Record<string, () => S.Operation<unknown>> = {
   lwpContinue: () => S.lwpContinue(3),
   lwpCreate: () => S.lwpCreate(parked),
+  lwpCtl: () => S.lwpCtl(),
   lwpDetach: () => S.lwpDetach(2),
   lwpExit: () => S.lwpExit(),
   lwpGetname: () => S.lwpGetname(0),
