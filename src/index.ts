@@ -19,6 +19,7 @@ export type { Operation } from "./syscall/operation.js";
 export { Barrier } from "./thread/barrier.js";
 export { Cancelled } from "./thread/cancel.js";
 export { SharedBytes } from "./thread/sharedbytes.js";
+export { Channel } from "./thread/channel.js";
 export { Condition } from "./thread/condition.js";
 export { type Guard, Mutex, type MutexOptions } from "./thread/mutex.js";
 export type { ObjectOptions } from "./thread/object.js";

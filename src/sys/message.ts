@@ -1,7 +1,7 @@
 /**
  * A message in a channel, or of a thread that waits to send it. Lock: o = its channel's.
  */
-import { defineRecord, type Face, f64, i32, ref, View } from "./record.js";
+import { area, defineRecord, type Face, f64, i32, ref, View } from "./record.js";
 
 export const messageFields = {
   /** Neighbours in its channel, the oldest first. */
@@ -9,10 +9,13 @@ export const messageFields = {
   prev: i32("o"),
   /** Who waits until there is room for it; null = there is. */
   sender: ref("o", "lwp"),
-  /** How its value travels, and what of it does not stand here: see thread/passing.ts. */
-  kind: i32("~"),
+  /** The process that sends it. */
+  pid: i32("~"),
+  /** Its value, as in the record of a thread: VALUE_*, and how long or where; a number, with `room` the bytes of a short one. */
+  valueKind: i32("~"),
   valueAt: i32("~"),
   number: f64("~"),
+  room: area("~", 6),
 } as const;
 
 class MessageView extends View {}

@@ -28,7 +28,7 @@ export const syncobjFields = {
   owner: i32("m"),
   /** Recursive mutex: how often it is held beyond the first time. Barrier: rounds. Named semaphore: how often it is open. */
   count: i32("m"),
-  /** Semaphore: its value, unsigned. Barrier: threads that wait. Channel: messages. Once: 1 = done. */
+  /** Semaphore: its value, unsigned. Barrier: threads that wait. Channel: messages it has room for. Once: 1 = done. */
   value: i32("o"),
   /** Barrier: threads it takes. Channel: messages it holds without anybody waiting. */
   limit: i32("o"),
@@ -36,9 +36,10 @@ export const syncobjFields = {
   queue: area("o", SLEEPQ_WORDS),
   /** A channel's senders. */
   senders: area("o", SLEEPQ_WORDS),
-  /** Channel: first and last message, those of waiting senders included. */
+  /** Channel: first and last message, and the first whose sender waits for room; only such are behind it. */
   first: i32("o"),
   last: i32("o"),
+  pending: i32("o"),
   /** A process's reference to a named semaphore: the index of that. */
   target: i32("~"),
   /** As its maker called it; may be empty. */

@@ -1,6 +1,7 @@
 /** The thread library. */
 export { Barrier } from "./barrier.js";
 export { Cancelled } from "./cancel.js";
+export { Channel } from "./channel.js";
 export { Condition } from "./condition.js";
 export { type Guard, Mutex, type MutexOptions } from "./mutex.js";
 export type { ObjectOptions } from "./object.js";

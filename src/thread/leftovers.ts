@@ -2,6 +2,7 @@
  * What a process leaves when it ends: records of the thread library that nobody has given back.
  */
 import type { Kernel } from "../sys/kernel.js";
+import { freeMessages } from "./channel.js";
 import { freeThreads } from "./ending.js";
 import { freeObjects } from "./object.js";
 
@@ -11,5 +12,6 @@ import { freeObjects } from "./object.js";
  */
 export function freeLeftovers(k: Kernel, pid: number, status: number): number {
   freeObjects(k, pid);
+  freeMessages(k, pid);
   return freeThreads(k, pid, status);
 }

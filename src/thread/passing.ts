@@ -8,7 +8,7 @@
 import { BLOCK_WORDS, type Kernel } from "../sys/kernel.js";
 import { ENOMEM, LwpError } from "../sys/errno.js";
 import { PAGE_SIZE } from "../sys/shapes.js";
-import { THREAD_ABROAD, THREAD_FAILED, THREAD_ROOM, type ThreadRec, ThreadRecord } from "../sys/thread.js";
+import { THREAD_ABROAD, THREAD_FAILED, THREAD_ROOM, type ThreadRec } from "../sys/thread.js";
 import { rawGet, rawPut } from "../kern/pool.js";
 import { spinEnter, spinExit } from "../kern/spin.js";
 import { umemAlloc, umemByte, umemFree, umemGen, umemPagesOf } from "../kern/umem.js";
@@ -41,8 +41,31 @@ for (const Class of [EvalError, LwpError, RangeError, ReferenceError, SyntaxErro
 registerError("AggregateError", AggregateError);
 registerError("DOMException", DOMException);
 
-/** Byte at which the room of a record begins, from its address. */
-const ROOM = ThreadRecord.offset.number;
+/** What carries a value: the record of a thread, or of a message. Its room is the words behind `number`, and those of that. */
+export type Carrier = Pick<ThreadRec, "valueKind" | "valueAt" | "number" | "room" | "index">;
+
+/** Byte at which the room of a record begins. */
+function roomOf(t: Carrier): number {
+  return (t.room - 2) * 4;
+}
+
+/** What needs no bytes: true, and it is put. */
+function putPlain(t: Carrier, value: unknown): boolean {
+  if (typeof value === "number") {
+    t.valueKind = VALUE_NUMBER;
+    t.number = value;
+  } else if (value === undefined) t.valueKind = VALUE_NONE;
+  else if (value === null) t.valueKind = VALUE_NULL;
+  else if (value === true) t.valueKind = VALUE_TRUE;
+  else if (value === false) t.valueKind = VALUE_FALSE;
+  else return false;
+  return true;
+}
+
+/** Puts a value, which travels, into a record. Throws DataCloneError, naming the path from `name`, or ENOMEM. */
+export function putValue(k: Kernel, t: Carrier, value: unknown, name: string, syscall: string): void {
+  if (!putPlain(t, value)) store(k, t, threadHost(k).encoder.encode(value, name), syscall);
+}
 
 /** Puts the arguments of a portable thread into its record. Throws DataCloneError, or ENOMEM. */
 export function putArgs(k: Kernel, t: ThreadRec, args: readonly unknown[]): void {
@@ -61,14 +84,8 @@ export function takeArgs(k: Kernel, t: ThreadRec): readonly unknown[] {
  * (ENOMEM): its failure then. What it threw never is: of an error that cannot travel whole, texts stand for the parts.
  */
 export function putResult(k: Kernel, t: ThreadRec, value: unknown, failed: boolean): void {
-  if (typeof value === "number") {
-    t.valueKind = VALUE_NUMBER;
-    t.number = value;
-  } else if (value === undefined) t.valueKind = VALUE_NONE;
-  else if (value === null) t.valueKind = VALUE_NULL;
-  else if (value === true) t.valueKind = VALUE_TRUE;
-  else if (value === false) t.valueKind = VALUE_FALSE;
-  else if (t.realm !== 0 && (t.flags & THREAD_ABROAD) === 0) {
+  if (putPlain(t, value)) return;
+  if (t.realm !== 0 && (t.flags & THREAD_ABROAD) === 0) {
     t.valueKind = VALUE_LOCAL;
     threadHost(k).locals.set(t.index, value);
   } else if (failed) putThrown(k, t, value);
@@ -119,7 +136,7 @@ function setAbroad(k: Kernel, t: ThreadRec, flag: number): void {
 }
 
 /** Takes the value out of a record. */
-export function takeValue(k: Kernel, t: ThreadRec): unknown {
+export function takeValue(k: Kernel, t: Carrier): unknown {
   const kind = t.valueKind;
   t.valueKind = VALUE_NONE;
   switch (kind) {
@@ -134,7 +151,7 @@ export function takeValue(k: Kernel, t: ThreadRec): unknown {
     case VALUE_NULL:
       return null;
     case VALUE_SHORT:
-      return threadHost(k).decoder.decode(k.b, (t.at + ROOM) * 4);
+      return threadHost(k).decoder.decode(k.b, roomOf(t));
     case VALUE_BYTES:
       return takeBytes(k, t.valueAt);
     case VALUE_LONG: {
@@ -154,14 +171,14 @@ export function takeValue(k: Kernel, t: ThreadRec): unknown {
 }
 
 /** Gives back what a record holds, unseen. */
-export function dropValue(k: Kernel, t: ThreadRec): void {
+export function dropValue(k: Kernel, t: Carrier): void {
   if (t.valueKind === VALUE_BYTES) arenaFree(k, t.valueAt);
   else if (t.valueKind === VALUE_LONG) umemFree(k, t.valueAt, umemGen(k, t.valueAt));
   else if (t.valueKind === VALUE_LOCAL) threadHost(k).locals.delete(t.index);
   t.valueKind = VALUE_NONE;
 }
 
-function store(k: Kernel, t: ThreadRec, { bytes, length }: Encoder, syscall: string): void {
+function store(k: Kernel, t: Carrier, { bytes, length }: Encoder, syscall: string): void {
   if (length > PAGE_SIZE) {
     const page = umemAlloc(k, null, umemPagesOf(length), false);
     if (page === 0) fail(ENOMEM, syscall, undefined, noUserMemory(k, length));
@@ -175,7 +192,7 @@ function store(k: Kernel, t: ThreadRec, { bytes, length }: Encoder, syscall: str
     t.valueKind = VALUE_BYTES;
     return;
   }
-  const start = (t.at + ROOM) * 4;
+  const start = roomOf(t);
   for (let i = 0; i < length; i++) k.b[start + i] = bytes[i];
   t.valueKind = VALUE_SHORT;
 }

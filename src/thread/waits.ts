@@ -1,7 +1,7 @@
 /** What the library's own waits are: see kern/waitfor.ts. */
 import type { Lwp } from "../sys/lwp.js";
 import { MTX_OWNER, RW_SHIFT, RW_WRITE_LOCKED } from "../sys/shapes.js";
-import { SYNCOBJ_KINDS, SyncobjRecord } from "../sys/syncobj.js";
+import { SO_CHANNEL, SYNCOBJ_KINDS, SyncobjRecord } from "../sys/syncobj.js";
 import { THREAD_RUNNING, ThreadRecord } from "../sys/thread.js";
 import { endOfThread, lwpByIndex, type WaitFor } from "../kern/waitfor.js";
 
@@ -33,7 +33,8 @@ function describeObject(l: Lwp): WaitFor | null {
   const kind = SYNCOBJ_KINDS[o.kind];
   if ((o.gen & 1) === 0 || kind === undefined) return null;
   const { name } = o;
-  const what = `${kind} ${o.index}${name === "" ? "" : ` "${name}"`}`;
+  let what = `${kind} ${o.index}${name === "" ? "" : ` "${name}"`}`;
+  if (o.kind === SO_CHANNEL) what = `${l.sleepq === o.senders ? "room in" : "a value from"} ${what}`;
   let index = 0;
   if (wchan === o.mutex) index = w[o.mutex + MTX_OWNER] >> 1;
   else if (wchan === o.rwlock && (w[o.rwlock] & RW_WRITE_LOCKED) !== 0) index = w[o.rwlock] >> RW_SHIFT;

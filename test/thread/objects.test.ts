@@ -1,7 +1,7 @@
 /** What all synchronisation objects have in common: their table, whose they are, how they end. */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { Barrier, Condition, Mutex, Once, RwLock, Semaphore, Thread } from "lwp";
+import { Barrier, Channel, Condition, Mutex, Once, RwLock, Semaphore, Thread } from "lwp";
 import * as K from "lwp/kernel";
 import { exec, lwpRun, withMachine } from "../support/host.js";
 import { codeOf } from "../support/objects.js";
@@ -14,6 +14,7 @@ const kinds: Readonly<Record<string, () => Disposable & { readonly id: number; d
   RwLock: () => new RwLock(),
   Barrier: () => new Barrier(2),
   Once: () => new Once(),
+  Channel: () => new Channel(1),
 };
 
 for (const [name, make] of Object.entries(kinds)) {
