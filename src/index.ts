@@ -18,6 +18,7 @@ export { psTable } from "./observe/table.js";
 export type { Operation } from "./syscall/operation.js";
 export { Barrier } from "./thread/barrier.js";
 export { Cancelled } from "./thread/cancel.js";
+export { checkpoint } from "./thread/checkpoint.js";
 export { SharedBytes } from "./thread/sharedbytes.js";
 export { Channel } from "./thread/channel.js";
 export { Condition } from "./thread/condition.js";

@@ -3,6 +3,7 @@
  */
 export * from "./context/generator.js";
 export * from "./context/index.js";
+export * from "./context/polls.js";
 export * from "./context/step.js";
 export * from "./cpu/dispatcher.js";
 export * from "./cpu/clock.js";
@@ -35,6 +36,7 @@ export * from "./kern/panic.js";
 export * from "./kern/park.js";
 export * from "./kern/pid.js";
 export * from "./kern/placement.js";
+export * from "./kern/poll.js";
 export * from "./kern/pool.js";
 export * from "./kern/poolcache.js";
 export * from "./kern/priority.js";

@@ -14,6 +14,7 @@ program
   .argument("<program>", "a .js, .mjs or .ts file")
   .argument("[args...]", "passed to main, as an array of strings")
   .option("--cpus <n>", "CPUs to use, 1 to 32 (default: the machine's cores)", cpusArgument)
+  .option("--no-preempt", "preempt no thread because its time slice is over")
   .option("--stats", "print what each CPU did, on standard error")
   .option("--json", "with --stats: one line of JSON")
   .passThroughOptions()

@@ -17,6 +17,7 @@ export const STATUS_MACHINE_STOPPED = 70;
 
 export interface RunOptions {
   readonly cpus?: number;
+  readonly preempt: boolean;
   readonly stats?: boolean;
   readonly json?: boolean;
 }
@@ -28,6 +29,7 @@ export async function run(file: string, args: readonly string[], options: RunOpt
     const linked = await linkProgram(file);
     machine = await boot({
       cpus: options.cpus,
+      preempt: options.preempt,
       dedicated: true,
       reports: options.json === true ? "json" : "text",
     });

@@ -8,7 +8,7 @@
 import { cur } from "../sys/current.js";
 import { KernelAssertion } from "../sys/errno.js";
 import type { Context, Lwp } from "../sys/lwp.js";
-import { PS_WEXIT } from "../sys/param.js";
+import { LW_WEXIT, PS_WEXIT } from "../sys/param.js";
 import {
   EXIT_DRAIN,
   EXIT_PROCESS,
@@ -21,6 +21,7 @@ import {
 } from "../kern/lwpexit.js";
 import { exit1 } from "../kern/proc.js";
 import { spinEnter, spinExit } from "../kern/spin.js";
+import { KILLED } from "./polls.js";
 
 /** Yielded to end the LWP. */
 export const EXIT_LWP = { exit: "lwp" } as const;
@@ -104,6 +105,8 @@ export class GeneratorContext implements Context {
   }
 
   #fail(l: Lwp, error: unknown): boolean {
+    // A poll has ended it. Where its process does not exit the machine halts, and no context is resumed any more.
+    if (error === KILLED) return (l.flag & LW_WEXIT) !== 0 ? this.#exit(l) : true;
     return this.#ending.threw(l, error) ? this.#exit(l) : this.#exitProcess(l, FATAL_SIGNAL);
   }
 

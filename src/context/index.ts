@@ -10,6 +10,7 @@ import { lwpStartup } from "../kern/lwpcreate.js";
 import { panic } from "../kern/panic.js";
 import { asksForUserret, RET_EXIT, RET_USER, userret } from "../kern/userret.js";
 import { type Body, type Ending, EXIT_LWP, GeneratorContext, PLAIN_ENDING } from "./generator.js";
+import { handshake, takeFirst, threadBody } from "./polls.js";
 import { StepContext, type StepFunction } from "./step.js";
 
 export interface ContextOptions {
@@ -51,12 +52,17 @@ const KERNEL_ENDING: Ending = {
 function start(k: Kernel, l: Lwp, options: ContextOptions): Body {
   lwpStartup(l);
   const body = bodyOf(k, l, options);
-  return asksForUserret(l) ? enterUserMode(l, body) : body;
+  const polls = takeFirst(body);
+  if (asksForUserret(l)) return enterUserMode(l, body, polls);
+  // The dispatcher resumes it at once.
+  handshake.delegated = polls;
+  return body;
 }
 
 /** Told to exit, suspended or boosted before it ever ran: not a step of its code comes first. */
-function* enterUserMode(l: Lwp, body: Body): Body {
+function* enterUserMode(l: Lwp, body: Body, polls: boolean): Body {
   for (let r = userret(l); r !== RET_USER; r = userret(l)) yield r === RET_EXIT ? EXIT_LWP : undefined;
+  handshake.delegated = polls;
   return yield* { [Symbol.iterator]: () => body };
 }
 
@@ -64,7 +70,8 @@ function bodyOf(k: Kernel, l: Lwp, options: ContextOptions): Body {
   if (l.ctxkind === CTX_CLOSURE) {
     const closure = l.closure as ThreadClosure;
     l.closure = null;
-    return closure();
+    const body = closure();
+    return handshake.first === body ? body : threadBody(closure, body);
   }
   if (l.ctxkind === CTX_KTHREAD) return kthreadMain(l);
   if (l.ctxkind === CTX_ENTRY && options.startEntry !== undefined) return options.startEntry(l);

@@ -57,6 +57,8 @@ export interface BootOptions {
   readonly cpus: number;
   /** Realm of each CPU; simulated CPUs share realm 1. */
   readonly realmOf: (index: number) => number;
+  /** Whether an LWP is preempted when its time slice is over; true unless said. */
+  readonly preempt?: boolean;
 }
 
 /** Fills the slots of this realm's kernel: every realm does so before it runs kernel code. */
@@ -76,6 +78,7 @@ export function kernelBoot(k: Kernel, options: BootOptions): void {
   g.ncpu = options.cpus;
   g.ncpuonline = options.cpus;
   g.maxlwp = k.limits.lwps;
+  g.noSlices = options.preempt === false ? 1 : 0;
   g.upreemptPri = 0;
   g.kpreemptPri = PRI_USER_RT;
   g.wallAtBoot = k.port.wallclock();

@@ -66,6 +66,7 @@ function schedTick(ci: Cpu): void {
   const l = ci.onproc;
   ci.ticks = ci.k.hz / 10;
   if ((l.flag & LW_IDLE) !== 0) return cpuNeedResched(ci, 0);
+  if (ci.k.g.noSlices !== 0) return;
   if (l.class === SCHED_FIFO) return;
   if (l.class === SCHED_RR || (ci.flags & SPCF_SHOULDYIELD) !== 0)
     return cpuNeedResched(ci, RESCHED_KPREEMPT);

@@ -20,6 +20,8 @@ import { createRequire, isBuiltin, Module, SourceMap } from "node:module";
 import { dirname } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { Script } from "node:vm";
+import { handshake, hasPolls } from "../context/polls.js";
+import type { Polls } from "../thread/checkpoint.js";
 
 /** A portable entry: a top-level generator function of a program module. */
 export interface LinkedEntry {
@@ -67,6 +69,8 @@ export interface Bindings {
   import(specifier: string): object | undefined;
   /** Values of the global names that the factory was compiled with. Every one of them must be given. */
   readonly globals?: Readonly<Record<string, unknown>>;
+  /** What the polls in its loops call; without it they do nothing. */
+  readonly polls?: Polls;
 }
 
 /** A compiled program. Belongs to one realm. */
@@ -117,6 +121,13 @@ interface Linkage {
   entry(id: string, fn: GeneratorFunction, position: Position): void;
   /** Registers a module with entries that is imported only dynamically. */
   lazy(module: string, load: () => Promise<unknown>): void;
+  /** First instruction of a thread function: whether its polls may leave the context. */
+  enter(): boolean;
+  /** Passes on `made`, which call site `site` has got of `f`, and is about to delegate to; `mayLeave` is the caller's own. */
+  call<T>(mayLeave: boolean, site: number, f: unknown, made: T): T;
+  readonly poll: Polls["poll"];
+  readonly again: Polls["again"];
+  readonly token: Polls["token"];
 }
 
 /** True of the names bound to the running machine's own copy. */
@@ -180,7 +191,11 @@ export async function instantiate(factory: Factory, bindings: Bindings): Promise
       positionOf.set(fn, position);
     },
     lazy: (module, load) => lazy.set(module, load),
+    enter,
+    call: callSites(),
+    ...(bindings.polls ?? NO_POLLS),
   };
+  handshake.used = true;
   const exports = await factory.evaluate(linkage, bindings.globals ?? {});
   return {
     exports,
@@ -191,6 +206,31 @@ export async function instantiate(factory: Factory, bindings: Bindings): Promise
       if (!entries.has(id)) await lazy.get(id.slice(0, id.lastIndexOf("#")))?.();
       return entries.get(id);
     },
+  };
+}
+
+const NO_POLLS: Polls = { poll: () => false, again: () => false, token: () => undefined };
+
+function enter(): boolean {
+  const mayLeave = handshake.delegated;
+  handshake.delegated = false;
+  return mayLeave;
+}
+
+/** The call sites of an instance. Each remembers the function it called last, since it is mostly the same. */
+function callSites(): Linkage["call"] {
+  const withPolls: unknown[] = [];
+  const without: unknown[] = [];
+  return (mayLeave, site, f, made) => {
+    if (!mayLeave) return made;
+    if (withPolls[site] !== f) {
+      if (without[site] === f) return made;
+      const has = hasPolls(f);
+      (has ? withPolls : without)[site] = f;
+      if (!has) return made;
+    }
+    handshake.delegated = true;
+    return made;
   };
 }
 

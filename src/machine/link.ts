@@ -9,8 +9,9 @@
  *      inside the module, so that whatever the bundler renames stays right, and after the last line, so that
  *      positions stay right.
  *   3. Rewrite. The bundle's import and export declarations, `import.meta` and `import()` are replaced by
- *      uses of `__lwp`. Line 1 is the linker's own; on the others every replacement is as long as what it
- *      replaces or ends its line, so that the bundler's source map stays right as it is.
+ *      uses of `__lwp`, and polls are put into its loops (`instrument.ts`). Line 1 is the linker's own; on the
+ *      others every replacement is as long as what it replaces or ends its line, and for what is inserted the
+ *      columns of the bundler's source map are shifted (`columns.ts`).
  *
  * What belongs to the program, and so exists anew in each process: whatever it imports by a relative or
  * absolute path or through `#…` of its package.json, further every TypeScript file outside `node_modules` and
@@ -27,6 +28,7 @@ import { basename, dirname, isAbsolute, relative, resolve, sep } from "node:path
 import { fileURLToPath, pathToFileURL } from "node:url";
 import * as acorn from "acorn";
 import * as esbuild from "esbuild";
+import { type Insertion, shiftColumns } from "./columns.js";
 import {
   isMachineModule,
   LinkError,
@@ -34,10 +36,15 @@ import {
   type LinkedProgram,
   type Position,
 } from "./factory.js";
-
+import { type Edit, insertPolls } from "./instrument.js";
 import { refusal } from "./means.js";
 
 export { LinkError, type LinkedEntry, type LinkedProgram } from "./factory.js";
+
+export interface LinkOptions {
+  /** Put polls into loops; true unless said. */
+  readonly polls?: boolean;
+}
 
 /**
  * Links the program in a file. A string is a path, relative to the current directory, or a file URL.
@@ -45,10 +52,10 @@ export { LinkError, type LinkedEntry, type LinkedProgram } from "./factory.js";
  * Rejects with `LinkError`: ENOENT if there is no such file, ENOEXEC if it or a module of it has a syntax
  * error, imports what cannot be found, or if it exports no generator function named `main`.
  */
-export async function linkProgram(file: string | URL): Promise<LinkedProgram> {
+export async function linkProgram(file: string | URL, options: LinkOptions = {}): Promise<LinkedProgram> {
   const path = await findProgram(file);
   const bundled = await bundle(path);
-  return rewrite(path, bundled);
+  return rewrite(path, bundled, options.polls ?? true);
 }
 
 async function findProgram(file: string | URL): Promise<string> {
@@ -341,13 +348,6 @@ function parse(code: string, locations: boolean): acorn.Program {
 // -----------------------------------------------------------------------------------------------------------
 // Rewrite
 
-/** A replacement of code[start..end). */
-interface Edit {
-  readonly start: number;
-  readonly end: number;
-  readonly text: string;
-}
-
 /** What is collected from the bundle while it is rewritten. */
 interface Rewriting {
   readonly code: string;
@@ -356,15 +356,25 @@ interface Rewriting {
   readonly imports: Set<string>;
   /** Declarations for line 1. */
   readonly prologue: string[];
+  /** Names that are bound to what is imported. */
+  readonly outside: Set<string>;
   /** Properties of the object that the factory returns. */
   readonly exports: string[];
   /** Local name of what the program exports as `main`. */
   main: string | undefined;
 }
 
-function rewrite(path: string, { code, map }: Bundle): LinkedProgram {
+function rewrite(path: string, { code, map }: Bundle, polls: boolean): LinkedProgram {
   const tree = parse(code, true);
-  const r: Rewriting = { code, edits: [], imports: new Set(), prologue: [], exports: [], main: undefined };
+  const r: Rewriting = {
+    code,
+    edits: [],
+    imports: new Set(),
+    prologue: [],
+    outside: new Set(),
+    exports: [],
+    main: undefined,
+  };
   for (const statement of tree.body) rewriteDeclaration(r, statement);
   const registered = rewriteExpressions(r, tree, map);
   const entries = registered.map(({ id, position }): LinkedEntry => {
@@ -376,6 +386,7 @@ function rewrite(path: string, { code, map }: Bundle): LinkedProgram {
   };
   if (r.main === undefined) throw fail("no exported main");
   if (main === undefined) throw fail("main is no entry");
+  if (polls) addPolls(r, tree, map);
   return {
     file: path,
     url: pathToFileURL(path).href,
@@ -385,6 +396,24 @@ function rewrite(path: string, { code, map }: Bundle): LinkedProgram {
     entries,
     main,
   };
+}
+
+/** Puts polls into loops, and shifts the columns of the source map accordingly. */
+function addPolls(r: Rewriting, tree: acorn.Program, map: RawSourceMap): void {
+  // In the order of their places; where two have the same, the order in which they come is the right one.
+  const inserts = insertPolls(r.code, tree, r.outside).sort((a, b) => a.start - b.start);
+  let line = 0;
+  let lineStart = 0;
+  const insertions = inserts.map(({ start, text, standsFor = start }): Insertion => {
+    for (let end = r.code.indexOf("\n", lineStart); end !== -1 && end < start; ) {
+      line++;
+      lineStart = end + 1;
+      end = r.code.indexOf("\n", lineStart);
+    }
+    return { line, column: start - lineStart, length: text.length, standsFor: standsFor - lineStart };
+  });
+  r.edits.push(...inserts);
+  map.mappings = shiftColumns(map.mappings, insertions);
 }
 
 /** Line 1 opens the factory and binds what it imports, the last line returns what it exports. */
@@ -419,10 +448,12 @@ function noteImport(r: Rewriting, { source, specifiers }: acorn.ImportDeclaratio
   for (const specifier of specifiers) {
     if (specifier.type === "ImportNamespaceSpecifier") {
       namespace = specifier.local.name;
+      r.outside.add(namespace);
       continue;
     }
     const name = specifier.type === "ImportDefaultSpecifier" ? "default" : nameOf(specifier.imported);
     names.push(name);
+    r.outside.add(specifier.local.name);
     bound.push(`${JSON.stringify(name)}:${specifier.local.name}`);
   }
   const imported = importFrom(r, from, names);

@@ -47,6 +47,11 @@ export interface BootOptions {
   readonly accounting?: "sampled" | "exact";
   /** How reports are written to standard error: for people, or as lines of JSON. "text" unless said. */
   readonly reports?: ReportFormat;
+  /**
+   * Whether a thread is preempted when its time slice is over; true unless said. Without that threads of one priority give
+   * way to each other only at operations that do so; suspending and ending them works all the same.
+   */
+  readonly preempt?: boolean;
 }
 
 interface Waiter<T> {
@@ -147,7 +152,7 @@ export class Machine {
     const kernelOptions = { mp, selfClocked: !mp, shared, delays: this.#client, exact };
     const k = hostKernel(limits, kernelOptions, this.#format);
     this.#realm = new Realm(k, (news) => this.#hear(news), { format: this.#format });
-    this.#bootKernel();
+    this.#bootKernel(options.preempt ?? true);
     this.#events = new EventHub(k);
     this.#publisher = new Publisher(this.#events, this);
     const idleSpins = this.cpus <= cores ? 2000 : 0;
@@ -168,11 +173,11 @@ export class Machine {
     return this.#realm.k;
   }
 
-  #bootKernel(): void {
+  #bootKernel(preempt: boolean): void {
     const { k } = this.#realm;
     const saved = { ...cur };
     cur.kicks = 0;
-    kernelBoot(k, { cpus: this.cpus, realmOf: (index) => index });
+    kernelBoot(k, { cpus: this.cpus, realmOf: (index) => index, preempt });
     retireBooter(k);
     Object.assign(cur, saved);
   }

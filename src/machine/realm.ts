@@ -13,6 +13,7 @@ import type { Proc } from "../sys/proc.js";
 import type { ThreadRec } from "../sys/thread.js";
 import type { Body } from "../context/generator.js";
 import { attachContexts } from "../context/index.js";
+import { forgetPolls } from "../context/polls.js";
 import type { StepFunction } from "../context/step.js";
 import { asCpu } from "../cpu/dispatcher.js";
 import { HostPort } from "../cpu/hostport.js";
@@ -22,6 +23,7 @@ import { kernelAttach } from "../kern/init.js";
 import { panic } from "../kern/panic.js";
 import { procReap, procSpawn } from "../kern/proc.js";
 import { procKill } from "../kern/prockill.js";
+import { countedPolls, polls } from "../thread/checkpoint.js";
 import { type RealmServices, setThreadHost, type ThreadMain } from "../thread/host.js";
 import { threadEnding } from "../thread/ending.js";
 import { freeLeftovers } from "../thread/leftovers.js";
@@ -201,7 +203,10 @@ export class Realm {
       const modules = new Map<string, object>();
       for (const spec of linked.imports)
         if (isMachineModule(spec)) modules.set(spec, await machineModule(spec));
-      const instance = await instantiate(factory, { import: (spec) => modules.get(spec) });
+      const instance = await instantiate(factory, {
+        import: (spec) => modules.get(spec),
+        polls: this.k.pollsCounted ? countedPolls : polls,
+      });
       const entries = linked.entries.map(({ id }) => instance.entries.get(id) as ThreadMain);
       this.#programs.set(program, { instance, entries, numbers: new Map(entries.map((f, n) => [f, n])) });
       const steps = instance.exports["steps"];
@@ -218,6 +223,7 @@ export class Realm {
   unload(program: number): void {
     this.#programs.delete(program);
     dropLocals(this.k);
+    forgetPolls();
   }
 
   /** The process of a closure, which only this realm can run; null when a table is full. Called as this CPU. */

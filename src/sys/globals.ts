@@ -60,6 +60,8 @@ export const globalsFields = {
   traceSeq: i32("@"),
   /** 1: a released mutex wakes all its waiters, as the original does; 0: one. */
   mutexWakeAll: i32("~"),
+  /** 1: no LWP is preempted because its time slice is over. */
+  noSlices: i32("~"),
   /** 1: delay points are armed somewhere. */
   lockstep: i32("@"),
   /** Notified by a CPU that reached a delay point. */

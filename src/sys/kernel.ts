@@ -209,8 +209,10 @@ export class Kernel {
   readonly timeAt: number;
   /** Address of LWP 0, which is none: LWP `i` stands at `lwpBase + i * LwpRecord.words`. */
   readonly lwpBase: number;
-  /** User returns of this realm, where they drive the clock. */
+  /** User returns of this realm, where they drive the clock; on a stepwise machine, polls since the last step. */
   polls = 0;
+  /** Polls count, and not only the attention word: nobody raises that of a CPU that is its own clock (R12). */
+  readonly pollsCounted: boolean;
   readonly hz = HZ;
   /** What the machine-independent kernel asks of the machine under it. */
   port!: Port;
@@ -294,6 +296,7 @@ export class Kernel {
     this.stepwise = options.stepwise ?? false;
     this.selfClocked = options.selfClocked ?? false;
     this.exact = options.exact ?? false;
+    this.pollsCounted = this.stepwise || this.selfClocked;
     this.delays = options.delays ?? false;
     const at = new Layout();
     const globals = at.take(GlobalsRecord.words);
@@ -396,6 +399,7 @@ export class Kernel {
 
   /** Clears what was touched, so that the machine can be booted anew (simulated machines). */
   reset(scratchUsed: number): void {
+    this.polls = 0;
     const pools = [this.procs, this.lwps, this.turnstiles, this.threads, this.mutexobjs];
     const more = [this.kcpusets, this.pserializes, this.containers, this.lcprocs, this.lcpages];
     for (const pool of [...pools, ...more, this.syncobjs, this.messages] as Pool<View>[]) {

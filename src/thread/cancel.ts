@@ -8,12 +8,14 @@
  * Differs from the original, where waits for mutexes, rwlocks, barriers and semaphores are none (THR-17): every blocking
  * operation of the library is a cancellation point. A LWP without a thread record is never cancelled.
  */
-import { ECANCELED, LwpError } from "../sys/errno.js";
+import { ECANCELED, ENODEV, LwpError } from "../sys/errno.js";
 import { LwpRecord, type Lwp } from "../sys/lwp.js";
 import { CANCEL_DISABLED, CANCEL_PENDING, type ThreadRec, ThreadRecord } from "../sys/thread.js";
+import { lwpLock, lwpUnlock } from "../kern/lwplock.js";
+import { lwpFind } from "../kern/lwpref.js";
 import { spinEnter, spinExit } from "../kern/spin.js";
 import { wakeupLwp } from "../syscall/lwp.js";
-import { flushKicks } from "../kern/resched.js";
+import { flushKicks, lwpNeedUserret } from "../kern/resched.js";
 import { registerError } from "./handles.js";
 
 /** Thrown in a cancelled thread at a blocking operation. Let it pass: it ends the thread. */
@@ -71,7 +73,18 @@ export function cancelThread(l: Lwp, t: ThreadRec): void {
   const { lid } = t;
   const enabled = (t.cancel & CANCEL_DISABLED) === 0;
   spinExit(k, t.lock);
-  // Its LWP may be gone, or not asleep: then there is nothing to end (THR-14).
-  if (enabled) wakeupLwp(l, lid);
+  // Its LWP may be gone, or not asleep: then there is nothing to end (THR-14). One that computes comes to a poll.
+  if (enabled && wakeupLwp(l, lid) === ENODEV) pollSoon(l, lid);
   flushKicks(k);
+}
+
+function pollSoon({ k, proc }: Lwp, lid: number): void {
+  spinEnter(k, proc.lock);
+  const t = lwpFind(proc, lid);
+  if (t !== null) {
+    lwpLock(t);
+    lwpNeedUserret(t);
+    lwpUnlock(t);
+  }
+  spinExit(k, proc.lock);
 }

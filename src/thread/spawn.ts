@@ -22,6 +22,7 @@ import {
 } from "../sys/param.js";
 import { THREAD_DETACHED, THREAD_MAIN, THREAD_NAMELEN, type ThreadRec } from "../sys/thread.js";
 import type { Body } from "../context/generator.js";
+import { threadBody } from "../context/polls.js";
 import { lwpCreate, lwpStart } from "../kern/lwpcreate.js";
 import { lwpLock, lwpUnlock, lwpUnlockTo } from "../kern/lwplock.js";
 import { fail } from "../syscall/operation.js";
@@ -157,7 +158,7 @@ export function spawn<H>(
         : {
             kind: CTX_CLOSURE,
             arg: t.index,
-            closure: () => f(...(args as never[])),
+            closure: () => threadBody(f, f(...(args as never[]))),
             realm: k.mp ? l.cpu.realm : 0,
           };
     const l2 = lwpCreate(l, l.proc, LWP_DETACHED, start, l.class);
@@ -204,5 +205,5 @@ export function startEntry(l: Lwp): Body {
     t.pid = l.proc.pid;
     l.proc.startTime = k.port.now();
   }
-  return f(...(args as never[])) as Body;
+  return threadBody(f, f(...(args as never[])) as Body);
 }

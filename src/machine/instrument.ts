@@ -1,0 +1,207 @@
+/**
+ * Puts polls into the loops of a program (context/polls.ts says what a poll must know).
+ *
+ *   thread functions, that is generator functions without a plain `yield`:
+ *
+ *     function* f() { const __lwp_t = __lwp.enter();            takes what it was told at its start
+ *       while (x) { if (__lwp.poll(__lwp_t)) do yield __lwp.token(); while (__lwp.again());
+ *         yield* __lwp.call(__lwp_t, 7, g, g(y)); }             tells the next one, if `g` is a thread function
+ *     }                                                         and the mark of a function with polls before the brace
+ *
+ *   plain functions, arrow functions and async functions:
+ *
+ *     while (x) { __lwp.poll(false); … }                        can only end its thread
+ *
+ * A generator function with a plain `yield` is an iterator, and is left alone, as async generators are and the code of a
+ * module outside its functions. Each function goes by its own rule, whatever it stands in.
+ *
+ * Nothing else changes for the program: the text is inserted, on the same lines; `g` is read once more than before, and only
+ * where it is a name, or a property that is a thread method's by its name. Polls of a thread function leave the context only
+ * where it was started by `yield* g()`, or by a thread as its first; iterated in any other way they can only end it.
+ */
+import type * as acorn from "acorn";
+import { POLLS_MARK } from "../context/polls.js";
+
+/** A replacement of code[start..end). */
+export interface Edit {
+  readonly start: number;
+  readonly end: number;
+  readonly text: string;
+}
+
+/** An insertion. */
+export interface Insert extends Edit {
+  /** Where in the code is what it stands for in stack traces; unless said, what it was put before. */
+  readonly standsFor?: number;
+  /** Only to be made if there is a thread method of this name. */
+  readonly method?: string;
+}
+
+/** The insertions into a program. `outside` are names bound to what it imports: none of them is a thread function. */
+export function insertPolls(code: string, tree: acorn.Program, outside: ReadonlySet<string>): Insert[] {
+  const instrument = new Instrument(code, outside);
+  instrument.visit(tree, null);
+  return instrument.inserts.filter(({ method }) => method === undefined || instrument.methods.has(method));
+}
+
+/** What is done in a function. */
+interface Frame {
+  /** The poll at the head of its loops. */
+  readonly poll: string;
+  /** It is a generator function and has had no plain `yield` so far. */
+  thread: boolean;
+  readonly inserts: Insert[];
+}
+
+const THREAD_POLL = "if(__lwp.poll(__lwp_t))do yield __lwp.token();while(__lwp.again());";
+const PLAIN_POLL = "__lwp.poll(false);";
+const PROLOGUE = "const __lwp_t=__lwp.enter();";
+
+class Instrument {
+  readonly #code: string;
+  readonly #outside: ReadonlySet<string>;
+  /** Where several have the same place, in their order there. */
+  readonly inserts: Insert[] = [];
+  /** Names of the methods, and other properties, that are thread functions. */
+  readonly methods = new Set<string>();
+  /** Call sites so far. */
+  #calls = 0;
+
+  constructor(code: string, outside: ReadonlySet<string>) {
+    this.#code = code;
+    this.#outside = outside;
+  }
+
+  /** `frame` is that of the function around the node; null = there is none, or it is left alone. */
+  visit(node: acorn.AnyNode, frame: Frame | null): void {
+    switch (node.type) {
+      case "FunctionDeclaration":
+      case "FunctionExpression":
+      case "ArrowFunctionExpression":
+        this.#function(node);
+        return;
+      case "StaticBlock":
+        this.#frame(node, plainFrame());
+        return;
+      case "ForStatement":
+      case "ForInStatement":
+      case "ForOfStatement":
+      case "WhileStatement":
+      case "DoWhileStatement":
+        this.#loop(node, frame);
+        return;
+      case "YieldExpression":
+        this.#yield(node, frame);
+        return;
+      default:
+        this.#children(node, frame);
+    }
+    this.#name(node);
+  }
+
+  #children(node: acorn.Node, frame: Frame | null): void {
+    for (const child of Object.values(node) as unknown[]) {
+      for (const item of Array.isArray(child) ? (child as unknown[]) : [child]) {
+        if (isNode(item)) this.visit(item, frame);
+      }
+    }
+  }
+
+  #function(node: acorn.Function): void {
+    if (!node.generator) return this.#frame(node, plainFrame());
+    if (node.async) return this.#children(node, null);
+    const frame: Frame = { poll: THREAD_POLL, thread: true, inserts: [] };
+    this.#children(node, frame);
+    if (!frame.thread) return;
+    this.#threads.add(node);
+    if (frame.inserts.length === 0) return;
+    const body = node.body as acorn.BlockStatement;
+    this.inserts.push(insertAt(afterDirectives(body), PROLOGUE), ...frame.inserts);
+    this.inserts.push(insertAt(body.end - 1, POLLS_MARK.slice(0, -1)));
+  }
+
+  #frame(node: acorn.Node, frame: Frame): void {
+    this.#children(node, frame);
+    this.inserts.push(...frame.inserts);
+  }
+
+  readonly #threads = new Set<acorn.Node>();
+
+  #loop(node: Loop, frame: Frame | null): void {
+    if (frame === null) return this.#children(node, null);
+    const { body } = node;
+    const block = body.type === "BlockStatement";
+    frame.inserts.push(block ? insertAt(body.start + 1, frame.poll) : insertAt(body.start, `{${frame.poll}`));
+    this.#children(node, frame);
+    if (!block) frame.inserts.push(insertAt(body.end, "}"));
+  }
+
+  #yield(node: acorn.YieldExpression, frame: Frame | null): void {
+    const call = node.argument;
+    if (frame !== null && !node.delegate) frame.thread = false;
+    const site = frame !== null && node.delegate && call?.type === "CallExpression" ? this.#site(call) : null;
+    if (site === null) return this.#children(node, frame);
+    frame!.inserts.push(site);
+    this.#children(node, frame);
+    frame!.inserts.push({ ...insertAt(call!.end, ")"), method: site.method });
+  }
+
+  /** What stands before a call that may start a thread function; null if it cannot. */
+  #site({ start, callee, optional }: acorn.CallExpression): Insert | null {
+    let method: string | undefined;
+    if (optional) return null;
+    if (callee.type === "Identifier") {
+      if (this.#outside.has(callee.name)) return null;
+    } else if (callee.type === "MemberExpression" && !callee.computed && !callee.optional) {
+      if (!["Identifier", "ThisExpression", "Super"].includes(callee.object.type)) return null;
+      method = keyName(callee.property);
+    } else {
+      return null;
+    }
+    const text = `__lwp.call(__lwp_t,${this.#calls++},${this.#code.slice(callee.start, callee.end)},`;
+    // As an engine shows a call of a method: where its name stands.
+    const standsFor = callee.type === "MemberExpression" ? callee.property.start : callee.start;
+    return { ...insertAt(start, text), standsFor, method };
+  }
+
+  /** Notes the name under which an object or a class has a thread function. Called once its value was visited. */
+  #name(node: acorn.AnyNode): void {
+    let key: acorn.Node | undefined;
+    let value: acorn.Node | null | undefined;
+    if (node.type === "MethodDefinition" || node.type === "Property" || node.type === "PropertyDefinition") {
+      if (!node.computed) ({ key, value } = node);
+    } else if (node.type === "AssignmentExpression" && node.left.type === "MemberExpression") {
+      if (!node.left.computed) [key, value] = [node.left.property, node.right];
+    }
+    if (key !== undefined && value !== null && this.#threads.has(value!)) this.methods.add(keyName(key));
+  }
+}
+
+type Loop =
+  | acorn.ForStatement
+  | acorn.ForInStatement
+  | acorn.ForOfStatement
+  | acorn.WhileStatement
+  | acorn.DoWhileStatement;
+
+const plainFrame = (): Frame => ({ poll: PLAIN_POLL, thread: false, inserts: [] });
+const insertAt = (at: number, text: string): Insert => ({ start: at, end: at, text });
+
+/** A private name is another name than the same without `#`. */
+function keyName(key: acorn.Node): string {
+  if (key.type === "PrivateIdentifier") return `#${(key as acorn.PrivateIdentifier).name}`;
+  return key.type === "Identifier" ? (key as acorn.Identifier).name : String((key as acorn.Literal).value);
+}
+
+function afterDirectives({ start, body }: acorn.BlockStatement): number {
+  let at = start + 1;
+  for (const statement of body) {
+    if (statement.type !== "ExpressionStatement" || statement.directive === undefined) break;
+    at = statement.end;
+  }
+  return at;
+}
+
+function isNode(value: unknown): value is acorn.AnyNode {
+  return typeof value === "object" && value !== null && typeof (value as acorn.Node).type === "string";
+}

@@ -1,0 +1,147 @@
+/**
+ * Polls in loops: `yield* checkpoint()`, and what the linker puts into the loops of programs.
+ *
+ *   thread functions    if (poll(mayLeave)) do yield token(); while (again());
+ *   plain functions     poll(false);
+ *
+ * A poll is one plain load when the CPU is asked for nothing. Otherwise a poll that may leave is a return to user mode:
+ * preemption, suspension, the end of the slice and of the process happen there, and it is a cancellation point. One that may
+ * not can only end its thread, by an exception. Outside a thread polls do nothing.
+ */
+import { type Cpu, CpuRecord } from "../sys/cpu.js";
+import { cur } from "../sys/current.js";
+import type { Lwp } from "../sys/lwp.js";
+import { ATTN_HALT, LW_IDLE, LW_WEXIT } from "../sys/param.js";
+import { EXIT_LWP, type Token } from "../context/generator.js";
+import { KILLED } from "../context/polls.js";
+import { pollLwp } from "../kern/poll.js";
+import { RET_EXIT, RET_USER, userret } from "../kern/userret.js";
+import { caller, leave, type Operation } from "../syscall/operation.js";
+import { testCancel } from "./cancel.js";
+
+const ATTENTION = CpuRecord.offset.attention;
+
+// --- by hand -----------------------------------------------------------------------------------
+
+/**
+ * Gives way, if this CPU is asked for anything: for loops that enter no operation and have no poll of the linker, as those
+ * of a closure have none. Does not sleep by itself. A cancellation point.
+ *
+ * Errors: ECANCELED (`Cancelled`).
+ */
+export function checkpoint(): Operation<void> {
+  const ci = cur.cpu;
+  const idle = ci !== null && ci.w[ci.at + ATTENTION] === 0 && !ci.k.pollsCounted;
+  return idle ? NOTHING : new Checkpoint();
+}
+
+const DONE: IteratorReturnResult<void> = { done: true, value: undefined };
+const LEAVE_FOR_GOOD: IteratorYieldResult<Token> = { done: false, value: EXIT_LWP };
+
+/** The checkpoint of a CPU that is asked for nothing; it has no state, so one serves all. */
+class Nothing implements Operation<void>, Iterator<Token, void, undefined> {
+  [Symbol.iterator](): this {
+    return this;
+  }
+  next(): IteratorResult<Token, void> {
+    return DONE;
+  }
+}
+const NOTHING = new Nothing();
+
+class Checkpoint implements Operation<void>, Iterator<Token, void, undefined> {
+  private begun = false;
+
+  [Symbol.iterator](): this {
+    return this;
+  }
+
+  next(): IteratorResult<Token, void> {
+    const l = caller("checkpoint");
+    const r = this.begun ? userret(l) : ask(l);
+    this.begun = true;
+    if (r !== RET_USER) return r === RET_EXIT ? LEAVE_FOR_GOOD : leave();
+    testCancel(l, "checkpoint");
+    return DONE;
+  }
+}
+
+// --- by the linker -------------------------------------------------------------------------------
+
+/** What the loops of a linked program call. */
+export interface Polls {
+  /** True: yield `token()`, and again while `again()`. */
+  poll(mayLeave: boolean): boolean;
+  again(): boolean;
+  token(): Token;
+}
+
+/** For machines whose CPUs are told of everything by their attention word. */
+export const polls: Polls = { poll, again, token };
+
+/** For machines where polls count: a CPU that is its own clock, and stepwise machines. */
+export const countedPolls: Polls = { poll: pollCounted, again, token };
+
+/** What the poll that has just returned true yields. */
+let yielded: Token;
+
+function poll(mayLeave: boolean): boolean {
+  const ci = cur.cpu;
+  if (ci === null || ci.w[ci.at + ATTENTION] === 0) return false;
+  return look(ci, mayLeave);
+}
+
+function pollCounted(mayLeave: boolean): boolean {
+  const ci = cur.cpu;
+  if (ci === null || (!mayLeave && ci.w[ci.at + ATTENTION] === 0)) return false;
+  if (ci.k.selfClocked && ci.w[ci.at + ATTENTION] === 0 && --left > 0) return false;
+  return look(ci, mayLeave);
+}
+
+function look(ci: Cpu, mayLeave: boolean): boolean {
+  const l = cur.lwp;
+  if (l === null || (l.flag & LW_IDLE) !== 0) return false;
+  if (mayLeave) return answer(l, ask(l));
+  if ((ci.attention & ATTN_HALT) !== 0 || (l.flag & LW_WEXIT) !== 0) throw KILLED;
+  return false;
+}
+
+/** Whether the LWP has not come back to user mode yet, where it has left. */
+function again(): boolean {
+  const l = cur.lwp;
+  return answer(l, userret(l));
+}
+
+function token(): Token {
+  return yielded;
+}
+
+function answer(l: Lwp, r: number): boolean {
+  if (r === RET_USER) {
+    testCancel(l, "poll");
+    return false;
+  }
+  yielded = r === RET_EXIT ? EXIT_LWP : undefined;
+  return true;
+}
+
+function ask(l: Lwp): number {
+  if (l.k.selfClocked && --left <= 0) readClock(l.cpu);
+  return pollLwp(l);
+}
+
+// A CPU that is its own clock reads it once in so many polls that little of a slice passes in between. How long that takes
+// is known only afterwards: few polls a reading where loops are slow, at most LEFT_MAX where they are fast.
+const LEFT_MAX = 64;
+let interval = LEFT_MAX;
+let left = interval;
+
+function readClock(ci: Cpu): void {
+  const { k } = ci;
+  const before = k.g.time;
+  k.port.selfClock(ci);
+  const passed = k.g.time - before;
+  if (passed > 1e-3) interval = Math.max(1, interval >> 3);
+  else if (passed < 1e-4) interval = Math.min(LEFT_MAX, interval << 1);
+  left = interval;
+}
