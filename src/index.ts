@@ -29,6 +29,7 @@ export { RwLock } from "./thread/rwlock.js";
 export { SEM_VALUE_MAX, Semaphore } from "./thread/semaphore.js";
 export { ThreadExit } from "./thread/ending.js";
 export { ThreadError } from "./thread/join.js";
+export { Scope } from "./thread/scope.js";
 export type { Policy, ThreadOptions } from "./thread/spawn.js";
 export { Spawner, Thread } from "./thread/thread.js";
 export { until } from "./thread/until.js";

@@ -412,7 +412,7 @@ export class Kernel {
       l.closure = null;
       l.stepped = false;
     }
-    for (const t of this.threads.views) if (t) t.handle = null;
+    for (const t of this.threads.views) if (t) t.handle = t.scope = null;
     const blocks = this.w[this.blockPool + POOL_HIGH];
     this.w.fill(0, this.blockBase, this.blockBase + blocks * BLOCK_WORDS);
     const pages = this.w[this.umem + shape.UMEM_HIGH];

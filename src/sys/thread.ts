@@ -69,6 +69,8 @@ export const CANCEL_SCOPE = 0x4;
 class ThreadView extends View {
   /** Host side: this realm's handle on the thread; of an earlier life if its generation says so. */
   handle: unknown = null;
+  /** Host side, in the realm where it runs: the innermost scope that it is in; of an earlier life if its generation says so. */
+  scope: unknown = null;
 
   /** Address of its lock. */
   get lock(): number {

@@ -10,7 +10,13 @@
  */
 import { ECANCELED, ENODEV, LwpError } from "../sys/errno.js";
 import { LwpRecord, type Lwp } from "../sys/lwp.js";
-import { CANCEL_DISABLED, CANCEL_PENDING, type ThreadRec, ThreadRecord } from "../sys/thread.js";
+import {
+  CANCEL_DISABLED,
+  CANCEL_PENDING,
+  CANCEL_SCOPE,
+  type ThreadRec,
+  ThreadRecord,
+} from "../sys/thread.js";
 import { lwpLock, lwpUnlock } from "../kern/lwplock.js";
 import { lwpFind } from "../kern/lwpref.js";
 import { spinEnter, spinExit } from "../kern/spin.js";
@@ -38,14 +44,16 @@ function flagsOf(l: Lwp): number {
   return index === 0 ? 0 : w[k.threads.base + (index - 1) * WORDS + CANCEL];
 }
 
-/** Whether the caller must act on a cancellation at its next point. */
+/** Whether the caller must act on a cancellation at its next point, or is to hear that a thread of a scope failed. */
 export function isCancelled(l: Lwp): boolean {
-  return (flagsOf(l) & (CANCEL_PENDING | CANCEL_DISABLED)) === CANCEL_PENDING;
+  const flags = flagsOf(l);
+  return (flags & (CANCEL_PENDING | CANCEL_SCOPE)) !== 0 && (flags & CANCEL_DISABLED) === 0;
 }
 
-/** The caller acts on it: what to throw. Cancellation is off from here. */
+/** The caller acts on it: what to throw. A cancellation acts once, and is off from here. */
 export function actOnCancel(l: Lwp, syscall: string): Cancelled {
-  setCancelState(l, false);
+  if ((flagsOf(l) & CANCEL_PENDING) !== 0) setCancelState(l, false);
+  else setScopeFailed(l, false);
   return new Cancelled(syscall, { pid: l.proc.pid, lid: l.lid });
 }
 
@@ -66,10 +74,22 @@ export function setCancelState(l: Lwp, enabled: boolean): boolean {
   return (old & CANCEL_DISABLED) === 0;
 }
 
-/** Asks a thread of the caller's process to end. `t` is locked, and unlocked. */
-export function cancelThread(l: Lwp, t: ThreadRec): void {
+/** Says whether the caller has yet to hear that a thread of a scope of it failed. */
+export function setScopeFailed(l: Lwp, failed: boolean): void {
   const { k } = l;
-  t.cancel |= CANCEL_PENDING;
+  const t = k.threads.view(l.arg);
+  spinEnter(k, t.lock);
+  t.cancel = failed ? t.cancel | CANCEL_SCOPE : t.cancel & ~CANCEL_SCOPE;
+  spinExit(k, t.lock);
+}
+
+/**
+ * Asks a thread of the caller's process to end (or, with CANCEL_SCOPE, to hear of a thread that failed). `t` is locked, and
+ * unlocked.
+ */
+export function cancelThread(l: Lwp, t: ThreadRec, why = CANCEL_PENDING): void {
+  const { k } = l;
+  t.cancel |= why;
   const { lid } = t;
   const enabled = (t.cancel & CANCEL_DISABLED) === 0;
   spinExit(k, t.lock);

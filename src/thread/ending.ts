@@ -8,6 +8,7 @@ import type { Kernel } from "../sys/kernel.js";
 import type { Lwp } from "../sys/lwp.js";
 import {
   CANCEL_PENDING,
+  CANCEL_SCOPE,
   THREAD_CANCELLED,
   THREAD_DEAD,
   THREAD_DETACHED,
@@ -22,11 +23,11 @@ import { type Ending, EXIT_LWP, EXIT_PROC } from "../context/generator.js";
 import { cvBroadcast } from "../kern/condvar.js";
 import { flushKicks } from "../kern/resched.js";
 import { spinEnter, spinExit } from "../kern/spin.js";
-import { Cancelled } from "./cancel.js";
+import { Cancelled, cancelThread } from "./cancel.js";
 import { wakeWatchers } from "./combine.js";
 import { threadHost } from "./host.js";
 import { putResult, takeValue } from "./passing.js";
-import { freeRecord } from "./record.js";
+import { freeRecord, isGood } from "./record.js";
 
 /** Thrown by `Thread.exit`. Let it pass: it ends the thread. */
 export class ThreadExit extends Error {
@@ -97,7 +98,7 @@ function finish(l: Lwp, t: ThreadRec, state: number, value: unknown): void {
   // From here it has no record: none of its operations runs again.
   l.arg = 0;
   spinEnter(k, t.lock);
-  const { flags } = t;
+  const { flags, owner, ownerGen } = t;
   const detached = (flags & THREAD_DETACHED) !== 0;
   t.state = detached ? THREAD_DEAD : state;
   cvBroadcast(k, t.cv);
@@ -106,9 +107,19 @@ function finish(l: Lwp, t: ThreadRec, state: number, value: unknown): void {
     freeRecord(k, t);
     return;
   }
+  if (state === THREAD_FAILED && owner !== 0) tellOwner(l, owner, ownerGen);
   const watched = state === THREAD_RETURNED ? THREAD_WATCHED : THREAD_WATCHED | THREAD_WATCHED_FAILURE;
   if ((flags & watched) !== 0) wakeWatchers(l.proc);
   flushKicks(k);
+}
+
+/** A thread of a scope has failed: interrupts the thread that owns the scope (thread/scope.ts). */
+function tellOwner(l: Lwp, owner: number, gen: number): void {
+  const { k } = l;
+  const t = k.threads.view(owner);
+  spinEnter(k, t.lock);
+  if (isGood(t, gen)) cancelThread(l, t, CANCEL_SCOPE);
+  else spinExit(k, t.lock);
 }
 
 /** Exit status of a process that would have succeeded, but a thread of it failed and nobody ever joined it. */

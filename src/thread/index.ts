@@ -10,6 +10,7 @@ export { RwLock } from "./rwlock.js";
 export { SEM_VALUE_MAX, Semaphore } from "./semaphore.js";
 export { ThreadExit } from "./ending.js";
 export { ThreadError } from "./join.js";
+export { Scope } from "./scope.js";
 export type { Policy, ThreadOptions } from "./spawn.js";
 export { Spawner, Thread } from "./thread.js";
 export { until } from "./until.js";

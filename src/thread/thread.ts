@@ -7,7 +7,13 @@
 import { EDEADLK, EINVAL, ESRCH } from "../sys/errno.js";
 import type { Lwp } from "../sys/lwp.js";
 import { SCHED_OTHER, PRI_USER_RT } from "../sys/param.js";
-import { THREAD_DEAD, THREAD_DETACHED, THREAD_RUNNING, type ThreadRec } from "../sys/thread.js";
+import {
+  THREAD_DEAD,
+  THREAD_DETACHED,
+  THREAD_FAILED,
+  THREAD_RUNNING,
+  type ThreadRec,
+} from "../sys/thread.js";
 import type { Token } from "../context/generator.js";
 import { cvBroadcast } from "../kern/condvar.js";
 import { lwpLock, lwpUnlock } from "../kern/lwplock.js";
@@ -22,7 +28,7 @@ import { AllOperation, type Named, RaceOperation } from "./combine.js";
 import { ThreadExit } from "./ending.js";
 import { registerHandle } from "./handles.js";
 import type { ThreadMain } from "./host.js";
-import { JoinOperation } from "./join.js";
+import { collect, JoinOperation, ThreadError } from "./join.js";
 import { letResultTravel } from "./passing.js";
 import { freeRecord, isGood, lockThread } from "./record.js";
 import { sleep } from "./sleep.js";
@@ -38,7 +44,10 @@ import {
 import type { WaitOptions } from "./wait.js";
 
 /** Names that only the library uses. */
-const SPAWN = Symbol("spawn");
+export const SPAWN = Symbol("spawn");
+export const CANCEL = Symbol("cancel");
+export const FAILED = Symbol("failed");
+export const DROP = Symbol("drop");
 declare const RESULT: unique symbol;
 
 /** What threads start with. */
@@ -124,6 +133,33 @@ export class Thread<out T = unknown> {
   /** For `Spawner` and `Scope`. */
   static [SPAWN]<F>(l: Lwp, f: F, args: unknown[], options: SpawnRequest): Thread<Result<F>> {
     return Thread.#spawn(l, f, args, options);
+  }
+
+  /** For `Scope`: as `cancel`, at once. */
+  static [CANCEL](l: Lwp, t: Thread): void {
+    lockThread(l, t.#rec, t.#gen, "Thread.cancel");
+    cancelThread(l, t.#rec);
+  }
+
+  /** For `Scope`: whether it has failed, and nobody has joined it. */
+  static [FAILED](t: Thread): boolean {
+    return isGood(t.#rec, t.#gen) && t.#rec.state === THREAD_FAILED;
+  }
+
+  /** For `Scope`: detaches it; what it threw, if it has failed already. */
+  static [DROP](l: Lwp, t: Thread): ThreadError | null {
+    lockThread(l, t.#rec, t.#gen, "Scope");
+    if (t.#rec.state !== THREAD_FAILED) {
+      detach(l, t.#rec);
+      return null;
+    }
+    try {
+      collect(l.k, t.#rec);
+    } catch (error) {
+      if (error instanceof ThreadError) return error;
+      throw error;
+    }
+    return null;
   }
 
   // --- the caller --------------------------------------------------------------------------------
