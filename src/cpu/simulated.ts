@@ -40,15 +40,27 @@ export const SIMULATED_LIMITS: Limits = {
   messages: 256,
 };
 
-/** Pseudo-random numbers by a seed (mulberry32): integers below n. */
-export function seededStrategy(seed: number): Strategy {
+/** Pseudo-random numbers by a seed (mulberry32): integers of 32 bits. */
+function seeded(seed: number): () => number {
   let a = seed | 0;
-  return (_site, n) => {
+  return () => {
     a = (a + 0x6d2b79f5) | 0;
     let t = Math.imul(a ^ (a >>> 15), 1 | a);
     t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) % n;
+    return (t ^ (t >>> 14)) >>> 0;
   };
+}
+
+/** Answers by a seed. */
+export function seededStrategy(seed: number): Strategy {
+  const next = seeded(seed);
+  return (_site, n) => next() % n;
+}
+
+/** Numbers from 0 to 1, 1 excluded, by a seed. */
+export function seededRandom(seed: number): () => number {
+  const next = seeded(seed);
+  return () => next() / 2 ** 32;
 }
 
 /** Always the first: CPUs in order, the clock last. */
@@ -69,7 +81,16 @@ export interface SimulatedOptions {
 }
 
 const ATTENTION = CpuRecord.offset.attention;
-const MICROSECOND = 1e-6;
+/** What the shortest of things takes, in seconds. */
+export const MICROSECOND = 1e-6;
+
+/** Timers of programs, which go by the machine's clock. */
+export interface TimerSource {
+  /** Whether one of them can still make something happen. */
+  pending(): boolean;
+  /** Runs those that are due. */
+  fire(): void;
+}
 
 /** Why `run` returned. */
 export type RunEnd = "idle" | "steps";
@@ -90,6 +111,8 @@ export class SimulatedCpus implements Port {
   readonly messages: string[] = [];
   /** The message of a kernel assertion. */
   panic: string | null = null;
+  /** Runs after each tick, between two steps. */
+  timers: TimerSource | null = null;
 
   constructor(options: SimulatedOptions = {}) {
     this.#ncpu = options.cpus ?? 1;
@@ -147,7 +170,7 @@ export class SimulatedCpus implements Port {
   step(): boolean {
     if (this.panic !== null) return false;
     const cpus = this.#runnable();
-    const clock = this.#calloutsPending();
+    const clock = this.#calloutsPending() || (this.timers?.pending() ?? false);
     if (cpus.length === 0 && !clock) return false;
     // The clock is an actor: a timeout may fire while others could run.
     const actors = cpus.length + (clock ? 1 : 0);
@@ -187,6 +210,7 @@ export class SimulatedCpus implements Port {
       atomicOr(k, ci.at + ATTENTION, ATTN_TICK);
       asCpu(ci, () => clockPoll(ci));
     }
+    this.timers?.fire();
   }
 
   #calloutsPending(): boolean {

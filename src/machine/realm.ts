@@ -41,6 +41,7 @@ import {
 import type { Letter, News } from "./letters.js";
 import { observer, type ReportFormat } from "./observer.js";
 import { writeNow } from "./output.js";
+import type { VirtualHost } from "./virtual.js";
 
 /** A program in this realm. */
 interface Program {
@@ -62,6 +63,8 @@ export interface RealmOptions {
   readonly format?: ReportFormat;
   /** Stands in for the host where its promises cannot be awaited: on a simulated machine. */
   readonly host?: (promise: PromiseLike<unknown>) => unknown;
+  /** Has the clocks, random numbers and timers of its programs: on a simulated machine. */
+  readonly virtual?: VirtualHost;
 }
 
 export class Realm {
@@ -74,11 +77,13 @@ export class Realm {
   readonly #steps: StepFunction[] = [];
   /** Who is told of an exception that ends a process, instead of standard error; by pid. */
   readonly #catchers = new Map<number, (error: unknown) => void>();
+  readonly #virtual: VirtualHost | undefined;
   ci: Cpu | null = null;
 
   constructor(k: Kernel, tell: (news: News) => void, options: RealmOptions = {}) {
     this.#tell = tell;
     this.#format = options.format ?? "text";
+    this.#virtual = options.virtual;
     this.k = k;
     kernelAttach(this.k);
     setThreadHost(this.k, this.#services(options.host));
@@ -194,9 +199,10 @@ export class Realm {
   /** Loads a program here; null, or why that failed. */
   async load({ program, linked }: Extract<Letter, { kind: "load" }>): Promise<string | null> {
     try {
+      const globals = this.#virtual?.globals(program) ?? {};
       let factory = this.#factories.get(linked.code);
       if (factory === undefined) {
-        factory = compileFactory(linked);
+        factory = compileFactory(linked, Object.keys(globals));
         this.#factories.clear();
         this.#factories.set(linked.code, factory);
       }
@@ -205,6 +211,7 @@ export class Realm {
         if (isMachineModule(spec)) modules.set(spec, await machineModule(spec));
       const instance = await instantiate(factory, {
         import: (spec) => modules.get(spec),
+        globals,
         polls: this.k.pollsCounted ? countedPolls : polls,
       });
       const entries = linked.entries.map(({ id }) => instance.entries.get(id) as ThreadMain);
@@ -222,6 +229,7 @@ export class Realm {
   /** Drops a program and what its threads have left here. */
   unload(program: number): void {
     this.#programs.delete(program);
+    this.#virtual?.drop(program);
     dropLocals(this.k);
     forgetPolls();
   }

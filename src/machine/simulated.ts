@@ -23,6 +23,7 @@ import { type ListOptions, type LwpInfo, observer, type ReportFormat } from "./o
 import { type Exit, exitOf, type Main, MachineError, type Process } from "./process.js";
 import { mainOf, Realm } from "./realm.js";
 import { type CpuStats, cpuStats } from "./stats.js";
+import { VirtualHost } from "./virtual.js";
 
 export interface Simulation {
   /** Decides every choice; 0 unless said. */
@@ -92,7 +93,8 @@ export class SimulatedMachine {
       wallAtBoot,
       limits: { ...SIMULATION_LIMITS, ...limits },
     });
-    this.#realm = new Realm(this.#sim.k, () => {}, { host, format: options.reports });
+    const virtual = new VirtualHost(this.#sim);
+    this.#realm = new Realm(this.#sim.k, () => {}, { host, virtual, format: options.reports });
     this.#realm.ci = this.kernel.cpus.view(1);
     this.#events = new EventHub(this.kernel);
     this.#publisher = new Publisher(this.#events, this);
