@@ -98,6 +98,27 @@ describe("events", () => {
     });
   });
 
+  test("come by their number: one that is just being written is waited for, one that never comes is passed over", async () => {
+    await withMachine({ cpus: 2 }, async (machine) => {
+      const { kernel } = machine;
+      const write = (cpu: number, lid: number) =>
+        asCpu(kernel.cpus.view(cpu + 1), () => fire(kernel, PROBE_WAKEUP, 1, lid, 0));
+      const stream = machine.events({ types: ["wakeup"] });
+      const read = async () => (await stream.next()).value!.lid;
+      const start = kernel.g.traceSeq;
+      for (let n = 0; n < 6; n++) write(n % 2, n);
+      // CPU 0 has taken number 6, and writes its record after CPU 1 has written number 7.
+      kernel.g.traceSeq = start + 7;
+      write(1, 7);
+      for (let n = 0; n < 6; n++) assert.equal(await read(), n);
+      kernel.g.traceSeq = start + 6;
+      write(0, 6);
+      kernel.g.traceSeq = start + 9;
+      write(1, 9);
+      for (const n of [6, 7, 9]) assert.equal(await read(), n);
+    });
+  });
+
   test("cost nothing while nobody listens: the probes are off, and only those are on that are listened to", async () => {
     await withMachine({ cpus: 1 }, async (machine) => {
       const { g } = machine.kernel;
