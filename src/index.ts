@@ -26,6 +26,7 @@ export { type Guard, Mutex, type MutexOptions } from "./thread/mutex.js";
 export type { ObjectOptions } from "./thread/object.js";
 export { Once } from "./thread/once.js";
 export { RwLock } from "./thread/rwlock.js";
+export type { OpenOptions } from "./thread/named.js";
 export { SEM_VALUE_MAX, Semaphore } from "./thread/semaphore.js";
 export { ThreadExit } from "./thread/ending.js";
 export { ThreadError } from "./thread/join.js";

@@ -260,6 +260,7 @@ export class Kernel {
   readonly parktab: number;
   readonly tstab: number;
   readonly objtab: number;
+  readonly namedtab: number;
   readonly lidtab: number;
   readonly lidtabMask: number;
   readonly lidStripes: number;
@@ -307,6 +308,7 @@ export class Kernel {
     this.lidStripes = at.take(shape.LIDTAB_STRIPES * shape.LOCK_WORDS);
     const syncobjPool = at.take(POOL_HEADER_WORDS);
     const messagePool = at.take(POOL_HEADER_WORDS);
+    this.namedtab = at.take(shape.NAMED_WORDS);
     this.objtab = at.take(shape.OBJTAB_SIZE * shape.LOCK_WORDS);
     this.threadLocks = at.take(THREAD_LOCKS * shape.LOCK_WORDS);
     this.uidtab = at.take(limits.uids * 2);

@@ -88,6 +88,10 @@ export const TSTAB_SIZE = 64;
 export const TSTAB_BUCKET_WORDS = 4;
 /** Locks of the thread library's objects, by index. */
 export const OBJTAB_SIZE = 256;
+/** Named semaphores: a lock, the first, their number. */
+export const NAMED_FIRST = 2;
+export const NAMED_COUNT = 3;
+export const NAMED_WORDS = 4;
 /** Locks over the lid table; a bucket's lock is the one of its low bits. */
 export const LIDTAB_STRIPES = 64;
 

@@ -28,7 +28,7 @@ export const syncobjFields = {
   owner: i32("m"),
   /** Recursive mutex: how often it is held beyond the first time. Barrier: rounds. Named semaphore: how often it is open. */
   count: i32("m"),
-  /** Semaphore: its value, unsigned. Barrier: threads that wait. Channel: messages it has room for. Once: 1 = done. */
+  /** Semaphore: its value, unsigned; a reference to a named one: who waits through it. Barrier: threads that wait. Channel: messages it has room for. Once: 1 = done. */
   value: i32("o"),
   /** Barrier: threads it takes. Channel: messages it holds without anybody waiting. */
   limit: i32("o"),
@@ -40,7 +40,7 @@ export const syncobjFields = {
   first: i32("o"),
   last: i32("o"),
   pending: i32("o"),
-  /** A process's reference to a named semaphore: the index of that. */
+  /** A process's reference to a named semaphore: the index of that. A named semaphore: the next one; lock of their list. */
   target: i32("~"),
   /** As its maker called it; may be empty. */
   name: cold(text("~", SYNCOBJ_NAMELEN)),

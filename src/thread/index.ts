@@ -7,6 +7,7 @@ export { type Guard, Mutex, type MutexOptions } from "./mutex.js";
 export type { ObjectOptions } from "./object.js";
 export { Once } from "./once.js";
 export { RwLock } from "./rwlock.js";
+export type { OpenOptions } from "./named.js";
 export { SEM_VALUE_MAX, Semaphore } from "./semaphore.js";
 export { ThreadExit } from "./ending.js";
 export { ThreadError } from "./join.js";

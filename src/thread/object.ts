@@ -138,15 +138,25 @@ export abstract class SyncObject {
    * somebody waits.
    */
   dispose(): void {
-    const l = caller(`${this.kind}.dispose`);
-    const o = this.locked(l, "dispose");
-    const error = syncobjHasWaiters(o) ? EBUSY : this.inUse(o);
+    this.free("dispose");
+  }
+
+  /** Frees it, as that call does. */
+  protected free(call: string): void {
+    const o = this.object(caller(`${this.kind}.${call}`), call);
+    const { lock } = this.covering(o);
+    spinEnter(o.k, lock);
+    if (!this.isAlive()) {
+      spinExit(o.k, lock);
+      this.#gone(call);
+    }
+    const error = syncobjHasWaiters(o) ? EBUSY : this.inUse(o, call);
     if (error === 0) {
       releasers[o.kind]?.(o);
       syncobjFree(o);
     }
-    spinExit(o.k, o.lock);
-    if (error !== 0) fail(error, `${this.kind}.dispose`, undefined, "it is held, or somebody waits");
+    spinExit(o.k, lock);
+    if (error !== 0) fail(error, `${this.kind}.${call}`, undefined, "it is held, or somebody waits");
   }
 
   /** Frees it at the end of a `using` block, if that was not done before. */
@@ -154,8 +164,13 @@ export abstract class SyncObject {
     if (this.isAlive()) this.dispose();
   }
 
-  /** Why it cannot be freed though nobody is on its queues; 0 = it can. The object is locked. */
-  protected inUse(_o: Syncobj): number {
+  /** The object whose lock keeps others from beginning to use it. */
+  protected covering(o: Syncobj): Syncobj {
+    return o;
+  }
+
+  /** Why it cannot be freed though nobody is on its queues; 0 = it can. Its lock is held. */
+  protected inUse(_o: Syncobj, _call: string): number {
     return 0;
   }
 

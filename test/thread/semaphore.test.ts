@@ -128,6 +128,146 @@ describe("a semaphore", () => {
     assert.deepEqual([...ends].sort(), ["ECANCELED", "undefined"], "both orders have been seen");
   });
 
+  test("THR-45: open: the name, what create and exclusive do, the limit; each error once", () => {
+    const m = new ThreadMachine();
+    m.runMain(function* () {
+      const open = (name: unknown, options?: object) => codeOf(() => Semaphore.open(name as string, options));
+      const table: [string, object, string][] = [
+        ["/fourteen-chars", {}, "ENAMETOOLONG"],
+        ["/fourteen-chars", { create: true }, "ENAMETOOLONG"],
+        ["/thirteen-char", {}, "ENOENT"],
+        ["noslash", {}, "ENOENT"],
+        ["noslash", { create: true }, "EINVAL"],
+        ["/a/b", {}, "ENOENT"],
+        ["/a/b", { create: true }, "EINVAL"],
+        ["/", { create: true }, "EINVAL"],
+        ["", { create: true }, "EINVAL"],
+        ["", {}, "ENOENT"],
+        ["/none", { exclusive: true }, "ENOENT"],
+        ["/value", { create: true, value: -1 }, "EINVAL"],
+        ["/value", { create: true, value: SEM_VALUE_MAX + 1 }, "EINVAL"],
+      ];
+      for (const [name, options, code] of table) assert.equal(open(name, options), code, name);
+      assert.equal(open(5), "EINVAL");
+      const first = Semaphore.open("/thirteen-char", { create: true, value: 3 });
+      assert.equal(open("/thirteen-char", { create: true, exclusive: true }), "EEXIST");
+      // It is there: the value is not looked at again.
+      const again = Semaphore.open("/thirteen-char", { create: true, value: 9 });
+      assert.deepEqual([again.value, Semaphore.open("/thirteen-char").value], [3, 3]);
+      yield* again.wait();
+      assert.equal(first.value, 2);
+      for (let i = 1; i < 128; i++) Semaphore.open(`/n${i}`, { create: true }).close();
+      assert.equal(open("/more", { create: true }), "ENFILE");
+      Semaphore.unlink("/n5");
+      Semaphore.open("/more", { create: true }).close();
+      for (let i = 1; i < 128; i++) {
+        const expected = i === 5 ? "ENOENT" : undefined;
+        assert.equal(
+          codeOf(() => Semaphore.unlink(`/n${i}`)),
+          expected,
+        );
+      }
+      Semaphore.unlink("/more");
+      Semaphore.unlink("/thirteen-char");
+      assert.equal(
+        codeOf(() => Semaphore.unlink("/thirteen-char")),
+        "ENOENT",
+      );
+      assert.equal(
+        codeOf(() => Semaphore.unlink("/fourteen-chars")),
+        "ENAMETOOLONG",
+      );
+    });
+  });
+
+  test("THR-45: a named one is closed, not disposed (EINVAL); it stays until it is unlinked, and then until its last close", () => {
+    const m = new ThreadMachine();
+    m.runMain(function* () {
+      const s = Semaphore.open("/kept", { create: true, value: 1 });
+      assert.equal(
+        codeOf(() => s.dispose()),
+        "EINVAL",
+      );
+      assert.equal(
+        codeOf(() => new Semaphore(1).close()),
+        "EINVAL",
+      );
+      s.close();
+      for (const call of [() => s.close(), () => s.post(), () => s.tryWait(), () => s.value]) {
+        assert.equal(codeOf<unknown>(call), "EINVAL");
+      }
+      const [a, b] = [Semaphore.open("/kept"), Semaphore.open("/kept")];
+      assert.equal(a.value, 1, "it was kept with nobody at it");
+      Semaphore.unlink("/kept");
+      assert.equal(
+        codeOf(() => Semaphore.open("/kept")),
+        "ENOENT",
+      );
+      const fresh = Semaphore.open("/kept", { create: true, value: 7 });
+      a.post();
+      assert.deepEqual([b.value, fresh.value], [2, 7]);
+      const before = m.k.syncobjs.inUse;
+      a.close();
+      b[Symbol.dispose]();
+      assert.equal(m.k.syncobjs.inUse, before - 3);
+      Semaphore.unlink("/kept");
+      const t = yield* waiter(() => fresh.wait());
+      yield* t.join();
+      // What is still open goes with the process.
+    });
+  });
+
+  test("THR-45: processes share a named one; closing it under a thread that waits through it is EBUSY", () => {
+    const m = new ThreadMachine({ cpus: 2, strategy: K.seededStrategy(6) });
+    const got: string[] = [];
+    m.spawn(function* () {
+      using s = Semaphore.open("/shared", { create: true });
+      const t = yield* waiter(
+        () => s.wait(),
+        () => got.push("first"),
+      );
+      while (K.procLwps(K.cur.lwp.proc).every(({ wmesg }) => wmesg !== "sem")) yield* schedYield();
+      assert.equal(
+        codeOf(() => s.close()),
+        "EBUSY",
+      );
+      yield* t.join();
+    });
+    m.until(() => m.k.syncobjs.inUse === 2);
+    m.spawn(function* () {
+      using s = Semaphore.open("/shared");
+      yield* Thread.sleep(100);
+      got.push("second");
+      s.post();
+      Semaphore.unlink("/shared");
+    });
+    m.run();
+    assert.deepEqual(got, ["second", "first"]);
+    assert.equal(m.k.syncobjs.inUse, 0);
+  });
+
+  test("THR-81: named: exclusive creation, opening again, closing and unlinking", () => {
+    const m = new ThreadMachine();
+    m.runMain(function* () {
+      const s = Semaphore.open("/sem", { create: true, exclusive: true });
+      assert.equal(
+        codeOf(() => Semaphore.open("/sem", { create: true, exclusive: true })),
+        "EEXIST",
+      );
+      s.post();
+      const other = Semaphore.open("/sem");
+      yield* other.wait();
+      assert.equal(s.tryWait(), false);
+      s.close();
+      other.close();
+      Semaphore.unlink("/sem");
+      assert.equal(
+        codeOf(() => Semaphore.open("/sem")),
+        "ENOENT",
+      );
+    });
+  });
+
   test("THR-81: wait, post, tryWait and value count right; ten waiters are released by ten posts, twice; a plain function posts, 500 times", () => {
     const m = new ThreadMachine({ cpus: 2, checked: false, strategy: K.seededStrategy(2) });
     m.runMain(function* () {
