@@ -19,7 +19,7 @@ import { SOBJ_OBJ_LIFO } from "../sys/param.js";
 import { packText } from "../sys/record.js";
 import { SLEEPQ_HEAD } from "../sys/shapes.js";
 import { SO_CONDITION, type Syncobj, SyncobjRecord } from "../sys/syncobj.js";
-import { type Mutex, mutexBlock, mutexDrop, mutexHeldBy, mutexRetry } from "./mutex.js";
+import { type Mutex, mutexBlock, mutexDrop, mutexHeldBy, mutexKept, mutexRetry } from "./mutex.js";
 import { Existing, letTravel, makeObject, maker, type ObjectOptions, SyncObject } from "./object.js";
 import { BLOCK_RETRY, BlockingOperation, type WaitOptions } from "./wait.js";
 
@@ -68,9 +68,11 @@ class ConditionWait extends BlockingOperation<void> {
     const m = this.#m as Syncobj;
     const { w } = m;
     if (!this.#taken) {
+      if (!this.#mutex.isAlive()) this.#mutex.object(l, "lock");
       if (!mutexRetry(l, m) || !mutexTryenter(m.k, m.at + MUTEX)) return false;
       w[m.at + OWNER] = w[l.at + LID];
     }
+    if (!mutexKept(l, m, this.#mutex)) this.#mutex.object(l, "lock");
     w[m.at + COUNT] = this.#count;
     if (this.#why !== 0) throw this.errorOf(l, this.#why);
     return true;

@@ -120,6 +120,16 @@ export function mutexRetry(l: Lwp, o: Syncobj): boolean {
   return false;
 }
 
+/**
+ * What was just locked is still there: a program may dispose on one CPU what it locks on another. Otherwise the lock is undone,
+ * for the record may be another object's by now.
+ */
+export function mutexKept(l: Lwp, o: Syncobj, handle: SyncObject): boolean {
+  if (handle.isAlive()) return true;
+  if (mutexHeldBy(l, o)) mutexDrop(o);
+  return false;
+}
+
 /** Locks the mutex of an object: the slow way. */
 export class MutexLock<T> extends BlockingOperation<T> {
   readonly #handle: SyncObject;
@@ -142,9 +152,10 @@ export class MutexLock<T> extends BlockingOperation<T> {
         if (!mutexRetry(l, o)) return false;
       }
       const error = mutexTake(l, o);
-      if (error === EBUSY) return false;
-      if (error !== 0) fail(error, this.syscall, l.lid);
+      if (error === EBUSY && this.#handle.isAlive()) return false;
+      if (error !== EBUSY && error !== 0) fail(error, this.syscall, l.lid);
     }
+    if (!mutexKept(l, o, this.#handle)) this.#handle.object(l, "lock");
     this.result = this.#value;
     return true;
   }
@@ -234,7 +245,7 @@ export class Mutex extends SyncObject {
     const o = this.object(l, "tryLock");
     const error = mutexTake(l, o);
     if (error === EAGAIN) fail(error, "Mutex.tryLock", l.lid);
-    return error === 0 && this.#stillThere(l, o);
+    return error === 0 && mutexKept(l, o, this);
   }
 
   /**
@@ -267,14 +278,7 @@ export class Mutex extends SyncObject {
     const o = this.object(l, "lock");
     if (!mutexTryenter(o.k, o.at + MUTEX)) return false;
     o.w[o.at + OWNER] = o.w[l.at + LID];
-    return this.#stillThere(l, o);
-  }
-
-  /** A program may dispose on one CPU what it locks on another: then the lock is undone. */
-  #stillThere(l: Lwp, o: Syncobj): boolean {
-    if (this.isAlive()) return true;
-    if (mutexHeldBy(l, o)) mutexDrop(o);
-    return false;
+    return mutexKept(l, o, this);
   }
 
   protected override inUse(o: Syncobj): number {

@@ -12,7 +12,9 @@ import {
   rwEnterSig,
   rwExit,
   rwInit,
+  rwReadHeld,
   rwTryenter,
+  rwWriteHeld,
 } from "../kern/rwlock.js";
 import { flushKicks } from "../kern/resched.js";
 import { atomicLoad } from "../kern/spin.js";
@@ -35,6 +37,14 @@ function writes(l: Lwp, o: Syncobj): boolean {
   return (word & RW_WRITE_LOCKED) !== 0 && word >> RW_SHIFT === l.index && o.owner === l.lid;
 }
 
+/** As `mutexKept`. */
+function kept(o: Syncobj, lock: RwLock): boolean {
+  if (lock.isAlive()) return true;
+  const word = o.at + WORD;
+  if (rwWriteHeld(o.k, word) || rwReadHeld(o.k, word)) rwExit(o.k, word, true);
+  return false;
+}
+
 class RwEnter<T> extends BlockingOperation<T> {
   readonly #lock: RwLock;
   readonly #op: number;
@@ -53,6 +63,7 @@ class RwEnter<T> extends BlockingOperation<T> {
   protected attempt(l: Lwp): boolean {
     const o = (this.#o ??= this.#lock.object(l, "lock"));
     if (!this.#taken) {
+      if (!this.#lock.isAlive()) this.#lock.object(l, "lock");
       if (this.#waited) {
         this.#waited = false;
         if (!rwAwoken(o.k, o.at + WORD, l)) return false;
@@ -62,6 +73,7 @@ class RwEnter<T> extends BlockingOperation<T> {
       }
       if (this.#op === RW_WRITER) o.w[o.at + OWNER] = o.w[l.at + LID];
     }
+    if (!kept(o, this.#lock)) this.#lock.object(l, "lock");
     this.result = this.#value;
     return true;
   }
@@ -140,7 +152,7 @@ export class RwLock extends SyncObject {
     const o = this.object(l, call);
     if (!rwTryenter(o.k, o.at + WORD, op)) return false;
     if (op === RW_WRITER) o.w[o.at + OWNER] = o.w[l.at + LID];
-    return true;
+    return kept(o, this);
   }
 
   /**

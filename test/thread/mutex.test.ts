@@ -304,6 +304,25 @@ describe("types, errors, wakeups", () => {
     }
   });
 
+  test("a waiter that was woken finds that the mutex was disposed before it ran: EINVAL, and no other object is touched", () => {
+    const m = new ThreadMachine();
+    m.runMain(function* () {
+      const mutex = new Mutex();
+      yield* mutex.lock();
+      const t = yield* waiter(() => mutex.lock());
+      yield* untilWaiting(mutex, 1);
+      mutex.unlock();
+      mutex.dispose();
+      const other = new Mutex();
+      assert.equal(other.id, mutex.id);
+      yield* other.lock();
+      assert.equal(yield* t.join(), "EINVAL");
+      assert.equal(other.owner, K.cur.lwp.lid);
+      other.unlock();
+      assert.equal(recordOf(other).w[recordOf(other).mutex], 0);
+    });
+  });
+
   test("THR-74: a contended hand-over sees the writer's value; a recursive mutex needs equal unlocks before another gets it", () => {
     for (let seed = 1; seed <= 20; seed++) {
       const m = new ThreadMachine({ cpus: 2, strategy: K.seededStrategy(seed) });
