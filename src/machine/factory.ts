@@ -20,6 +20,7 @@ import { createRequire, isBuiltin, Module, SourceMap } from "node:module";
 import { dirname } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { Script } from "node:vm";
+import { isOperation } from "../syscall/operation.js";
 import { handshake, hasPolls } from "../context/polls.js";
 import type { Polls } from "../thread/checkpoint.js";
 
@@ -125,6 +126,8 @@ interface Linkage {
   enter(): boolean;
   /** Passes on `made`, which call site `site` has got of `f`, and is about to delegate to; `mayLeave` is the caller's own. */
   call<T>(mayLeave: boolean, site: number, f: unknown, made: T): T;
+  /** What a call that stands alone as a statement has returned, and what was called if that can be told. */
+  use(call: string, f: unknown, value: unknown): void;
   readonly poll: Polls["poll"];
   readonly again: Polls["again"];
   readonly token: Polls["token"];
@@ -193,6 +196,7 @@ export async function instantiate(factory: Factory, bindings: Bindings): Promise
     lazy: (module, load) => lazy.set(module, load),
     enter,
     call: callSites(),
+    use,
     ...(bindings.polls ?? NO_POLLS),
   };
   handshake.used = true;
@@ -232,6 +236,29 @@ function callSites(): Linkage["call"] {
     handshake.delegated = true;
     return made;
   };
+}
+
+/**
+ * A call that stands alone has returned `value`: an operation, or the generator of `f`, would never run, so it throws. Other
+ * generators may be somebody's for another purpose.
+ */
+function use(call: string, f: unknown, value: unknown): void {
+  if (typeof value !== "object" || value === null) return;
+  const made = typeof f === "function" && Object.getPrototypeOf(value) === (f.prototype as unknown);
+  if (isOperation(value) || (made && Object.prototype.toString.call(value) === "[object Generator]")) {
+    throw forgotten(call);
+  }
+}
+
+/** The error of the statement that called `use`; it names the call, and where it stands. */
+function forgotten(call: string): TypeError {
+  const here = new TypeError();
+  Error.captureStackTrace(here, use);
+  const frame = mapStack(here.stack!.split("\n")[1] ?? "");
+  const at = /(?:file:\/\/)?[^\s(]+:\d+:\d+/.exec(frame)?.[0].replace("file://", "");
+  const error = new TypeError(`${call}(…) at ${at} does nothing: write \`yield*\` before it`);
+  Error.captureStackTrace(error, use);
+  return error;
 }
 
 /** Imports everything a program needs from outside, in its order: built-ins and packages once per factory. */

@@ -6,6 +6,7 @@
  *     function* f() { const __lwp_t = __lwp.enter();            takes what it was told at its start
  *       while (x) { if (__lwp.poll(__lwp_t)) do yield __lwp.token(); while (__lwp.again());
  *         yield* __lwp.call(__lwp_t, 7, g, g(y)); }             tells the next one, if `g` is a thread function
+ *       __lwp.use("m.lock", m.lock, m.lock());                  throws if the call made an operation: nobody would run it
  *     }                                                         and the mark of a function with polls before the brace
  *
  *   plain functions, arrow functions and async functions:
@@ -51,10 +52,14 @@ interface Frame {
   /** It is a generator function and has had no plain `yield` so far. */
   thread: boolean;
   readonly inserts: Insert[];
+  /** The checks of calls that stand alone; they need nothing of the function. */
+  readonly uses: Insert[];
 }
 
 const THREAD_POLL = "if(__lwp.poll(__lwp_t))do yield __lwp.token();while(__lwp.again());";
 const PLAIN_POLL = "__lwp.poll(false);";
+/** Longest name of a call that errors show. */
+const NAME_MAX = 60;
 const PROLOGUE = "const __lwp_t=__lwp.enter();";
 
 class Instrument {
@@ -90,6 +95,9 @@ class Instrument {
       case "DoWhileStatement":
         this.#loop(node, frame);
         return;
+      case "ExpressionStatement":
+        this.#statement(node, frame);
+        return;
       case "YieldExpression":
         this.#yield(node, frame);
         return;
@@ -110,14 +118,17 @@ class Instrument {
   #function(node: acorn.Function): void {
     if (!node.generator) return this.#frame(node, plainFrame());
     if (node.async) return this.#children(node, null);
-    const frame: Frame = { poll: THREAD_POLL, thread: true, inserts: [] };
+    const frame: Frame = { poll: THREAD_POLL, thread: true, inserts: [], uses: [] };
     this.#children(node, frame);
     if (!frame.thread) return;
     this.#threads.add(node);
-    if (frame.inserts.length === 0) return;
     const body = node.body as acorn.BlockStatement;
-    this.inserts.push(insertAt(afterDirectives(body), PROLOGUE), ...frame.inserts);
-    this.inserts.push(insertAt(body.end - 1, POLLS_MARK.slice(0, -1)));
+    if (frame.inserts.length > 0) {
+      this.inserts.push(insertAt(afterDirectives(body), PROLOGUE), ...frame.inserts);
+      this.inserts.push(insertAt(body.end - 1, POLLS_MARK.slice(0, -1)));
+    }
+    // Last: where a poll stands in the same place, as the body of a loop, it comes first.
+    this.inserts.push(...frame.uses);
   }
 
   #frame(node: acorn.Node, frame: Frame): void {
@@ -134,6 +145,28 @@ class Instrument {
     frame.inserts.push(block ? insertAt(body.start + 1, frame.poll) : insertAt(body.start, `{${frame.poll}`));
     this.#children(node, frame);
     if (!block) frame.inserts.push(insertAt(body.end, "}"));
+  }
+
+  /** A call whose value nobody wants, in a generator function. */
+  #statement(node: acorn.ExpressionStatement, frame: Frame | null): void {
+    const { expression } = node;
+    const call = expression.type === "ChainExpression" ? expression.expression : expression;
+    if (frame !== null && frame.poll === THREAD_POLL && call.type === "CallExpression") {
+      const { callee } = call;
+      const text = this.#code.slice(callee.start, callee.end);
+      const again = this.#canBeReadAgain(callee) ? text : "null";
+      const name = JSON.stringify(text.length > NAME_MAX ? "a call" : text);
+      frame.uses.push(insertAt(call.start, `__lwp.use(${name},${again},`));
+      frame.uses.push(insertAt(call.end, ")"));
+    }
+    this.#children(node, frame);
+  }
+
+  /** A name, or a property of one: what reading it once more can hardly change. */
+  #canBeReadAgain(callee: acorn.CallExpression["callee"]): boolean {
+    if (callee.type === "Identifier") return true;
+    if (callee.type !== "MemberExpression" || callee.computed || callee.optional) return false;
+    return callee.object.type === "Identifier" || callee.object.type === "ThisExpression";
   }
 
   #yield(node: acorn.YieldExpression, frame: Frame | null): void {
@@ -184,7 +217,7 @@ type Loop =
   | acorn.WhileStatement
   | acorn.DoWhileStatement;
 
-const plainFrame = (): Frame => ({ poll: PLAIN_POLL, thread: false, inserts: [] });
+const plainFrame = (): Frame => ({ poll: PLAIN_POLL, thread: false, inserts: [], uses: [] });
 const insertAt = (at: number, text: string): Insert => ({ start: at, end: at, text });
 
 /** A private name is another name than the same without `#`. */

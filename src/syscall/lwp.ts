@@ -45,7 +45,16 @@ import { spinEnter, spinExit } from "../kern/spin.js";
 import { yieldCpu } from "../kern/switch.js";
 import { lwpUnsleep } from "../kern/synch.js";
 import { lidArg, wordArg } from "./args.js";
-import { caller, fail, forbidAwait, leave, type Operation, operate, quick, returnStep } from "./operation.js";
+import {
+  caller,
+  fail,
+  guardOperation,
+  leave,
+  type Operation,
+  operate,
+  quick,
+  returnStep,
+} from "./operation.js";
 
 export { LWP_DETACHED, LWP_SUSPENDED };
 
@@ -292,7 +301,7 @@ class YieldOperation implements Operation<void>, Iterator<Token, void, undefined
   }
 }
 
-forbidAwait(YieldOperation.prototype);
+guardOperation(YieldOperation.prototype);
 
 const DONE: IteratorResult<Token, void> = { done: true, value: undefined };
 

@@ -17,12 +17,21 @@ export interface Operation<T> {
   [Symbol.iterator](): Iterator<Token, T, undefined>;
 }
 
+/** On the prototypes of operations. */
+const OPERATION = Symbol("operation");
+
 /**
- * Lets `await` of an operation fail, and say what to do: nobody would ever iterate it. For prototypes of operations, since
- * it costs nothing there.
+ * Makes a class one of operations: `await` of one fails, and says what to do, since nobody would ever iterate it; and one that
+ * a call has left lying about is known for what it is. Costs an operation nothing, since it is on the prototype.
  */
-export function forbidAwait(prototype: object): void {
+export function guardOperation(prototype: object): void {
   Object.defineProperty(prototype, "then", { get: awaited });
+  Object.defineProperty(prototype, OPERATION, { value: true });
+}
+
+/** Whether something is an operation of this package. */
+export function isOperation(value: object): boolean {
+  return OPERATION in value;
 }
 
 function awaited(this: { readonly syscall?: string }): never {
@@ -71,7 +80,7 @@ class SleepingOperation<T> implements Operation<T> {
     return sleeping(this.syscall, this.body);
   }
 }
-forbidAwait(SleepingOperation.prototype);
+guardOperation(SleepingOperation.prototype);
 
 function* sleeping<T>(syscall: string, body: SleepingBody<T>): Generator<Token, T, undefined> {
   const l = caller(syscall);
@@ -127,7 +136,7 @@ class QuickOperation<T> implements Operation<T>, Iterator<Token, T, undefined> {
   }
 }
 
-forbidAwait(QuickOperation.prototype);
+guardOperation(QuickOperation.prototype);
 
 /** An operation acts once: one that is iterated again would do nothing, in silence. */
 export function usedTwice(syscall: string): never {

@@ -8,7 +8,7 @@ import type { Token } from "../context/generator.js";
 import { parkBlock, parkUnblock, unpark } from "../kern/park.js";
 import { BLOCK_SWITCHED } from "../kern/sleepq.js";
 import { hintArg, lidArg, type Timespec, timespecArg, wordArg } from "./args.js";
-import { caller, fail, forbidAwait, leave, type Operation, quick, returnStep } from "./operation.js";
+import { caller, fail, guardOperation, leave, type Operation, quick, returnStep } from "./operation.js";
 import { absoluteTicks } from "./time.js";
 
 const CHECK = 0;
@@ -95,7 +95,7 @@ class ParkOperation implements Operation<void>, Iterator<Token, void, undefined>
   }
 }
 
-forbidAwait(ParkOperation.prototype);
+guardOperation(ParkOperation.prototype);
 
 /** `block` ended before `parkBlock`. */
 const NOT_BLOCKED = -100;

@@ -19,7 +19,7 @@ import {
   mutexTryenter,
 } from "../kern/mutex.js";
 import type { Token } from "../context/generator.js";
-import { caller, fail, forbidAwait, type Operation, returnStep } from "../syscall/operation.js";
+import { caller, fail, guardOperation, type Operation, returnStep } from "../syscall/operation.js";
 import { cur } from "../sys/current.js";
 import { EAGAIN, EBUSY, EDEADLK, EINVAL, EPERM } from "../sys/errno.js";
 import { LwpRecord, type Lwp } from "../sys/lwp.js";
@@ -196,7 +196,7 @@ class LockNow<T> implements Operation<T> {
     return new MutexLock("Mutex.lock", this.#mutex, this.#value, undefined);
   }
 }
-forbidAwait(LockNow.prototype);
+guardOperation(LockNow.prototype);
 
 /**
  * A lock that one thread holds at a time.

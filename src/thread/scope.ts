@@ -17,7 +17,15 @@ import { EINVAL } from "../sys/errno.js";
 import type { Lwp } from "../sys/lwp.js";
 import { CANCEL_PENDING, type ThreadRec } from "../sys/thread.js";
 import type { Token } from "../context/generator.js";
-import { caller, fail, forbidAwait, type Operation, quick, usedTwice } from "../syscall/operation.js";
+import {
+  caller,
+  fail,
+  guardOperation,
+  type Operation,
+  operate,
+  quick,
+  usedTwice,
+} from "../syscall/operation.js";
 import { Cancelled, setCancelState, setScopeFailed } from "./cancel.js";
 import { ThreadError } from "./join.js";
 import type { ThreadOptions } from "./spawn.js";
@@ -91,14 +99,12 @@ export class Scope {
   /** Waits until all threads of the scope have ended. May sleep. Errors: ThreadError one failed; those of every wait. */
   join(options?: WaitOptions): Operation<void> {
     const threads = this.#threads;
-    return {
-      *[Symbol.iterator]() {
-        for (const t of threads) {
-          if (t.isGood) yield* t.join(options);
-          threads.delete(t);
-        }
-      },
-    };
+    return operate("Scope.join", function* () {
+      for (const t of threads) {
+        if (t.isGood) yield* t.join(options);
+        threads.delete(t);
+      }
+    });
   }
 
   /** Cancels all threads of the scope. Does not sleep. */
@@ -181,7 +187,7 @@ class ScopeOperation<T> implements Operation<T> {
     return runScope(this.body);
   }
 }
-forbidAwait(ScopeOperation.prototype);
+guardOperation(ScopeOperation.prototype);
 
 function* runScope<T>(body: (scope: Scope) => Iterator<Token, T, undefined>): Generator<Token, T, undefined> {
   const l = caller("Scope.run");

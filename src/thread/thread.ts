@@ -22,7 +22,7 @@ import { flushKicks } from "../kern/resched.js";
 import { spinEnter, spinExit } from "../kern/spin.js";
 import { lwpChangepri } from "../kern/synch.js";
 import { lwpContinue, lwpSuspend, schedYield } from "../syscall/lwp.js";
-import { caller, fail, forbidAwait, type Operation, operate, quick } from "../syscall/operation.js";
+import { caller, fail, guardOperation, type Operation, operate, quick } from "../syscall/operation.js";
 import { cancelThread, setCancelState, testCancel } from "./cancel.js";
 import { AllOperation, type Named, RaceOperation } from "./combine.js";
 import { ThreadExit } from "./ending.js";
@@ -425,7 +425,7 @@ class Uncancellable<R> implements Operation<R> {
     }
   }
 }
-forbidAwait(Uncancellable.prototype);
+guardOperation(Uncancellable.prototype);
 
 /** Detaches a thread, whose record is locked, and unlocks it. */
 function detach(l: Lwp, t: ThreadRec): void {

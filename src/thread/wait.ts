@@ -26,7 +26,7 @@ import { lwpUnsleep } from "../kern/synch.js";
 import {
   caller,
   fail,
-  forbidAwait,
+  guardOperation,
   leave,
   type Operation,
   returnStep,
@@ -194,7 +194,7 @@ export abstract class BlockingOperation<T> implements Operation<T>, Iterator<Tok
     this.outcome = error;
   }
 }
-forbidAwait(BlockingOperation.prototype);
+guardOperation(BlockingOperation.prototype);
 
 const NOTHING: IteratorResult<Token, never> = { done: true, value: undefined as never };
 

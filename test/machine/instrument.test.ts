@@ -98,7 +98,7 @@ describe("where polls stand", () => {
     [
       "before a statement that is no block, which becomes one",
       "function* f() { while (g()) g(); }",
-      `function* f() {${ENTER} while (g()) {${P}g();} /*lwp*/}`,
+      `function* f() {${ENTER} while (g()) {${P}__lwp.use("g",g,g());} /*lwp*/}`,
     ],
     [
       "in an empty statement",
@@ -108,7 +108,7 @@ describe("where polls stand", () => {
     [
       "in all of the loops of a nest",
       "function* f() { for (const a of g) for (const b in a) do b(); while (a); }",
-      `function* f() {${ENTER} for (const a of g) {${P}for (const b in a) {${P}do {${P}b();} while (a);}} /*lwp*/}`,
+      `function* f() {${ENTER} for (const a of g) {${P}for (const b in a) {${P}do {${P}__lwp.use("b",b,b());} while (a);}} /*lwp*/}`,
     ],
     [
       "behind directives",
@@ -139,7 +139,7 @@ describe("where polls stand", () => {
     [
       "by the rule of the innermost function: an iterator in a thread function",
       "function* f() { for (;;) g(function* () { for (;;) yield 1; }); }",
-      `function* f() {${ENTER} for (; ; ) {${P}g(function* () { for (; ; ) yield 1; });} /*lwp*/}`,
+      `function* f() {${ENTER} for (; ; ) {${P}__lwp.use("g",g,g(function* () { for (; ; ) yield 1; }));} /*lwp*/}`,
     ],
     [
       "by the rule of the innermost function: a static block in a thread function",

@@ -1,0 +1,74 @@
+/** Operations that were called and not used: an error there and then, which names the call and its line. */
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { lwpRun, output } from "../support/host.js";
+
+/** Each is a statement of main, at line 9 of the program; and what its error calls it. */
+const FORGOTTEN: readonly [statement: string, call: string][] = [
+  ["Thread.sleep(10);", "Thread.sleep"],
+  ["m.lock();", "m.lock"],
+  ["t.join();", "t.join"],
+  ["t?.join();", "t?.join"],
+  ["until(Promise.resolve(1));", "until"],
+  ["lwpPark();", "lwpPark"],
+  ["schedYield();", "schedYield"],
+  ["Scope.run(function* () {});", "Scope.run"],
+  ["helper(1);", "helper"],
+  ["object.method();", "object.method"],
+  ["if (m) m.lock();", "m.lock"],
+  ["for (const x of [1]) t.cancel();", "t.cancel"],
+  ["list[0].join();", "list[0].join"],
+];
+
+describe("an operation that was called and not used", () => {
+  for (const [statement, call] of FORGOTTEN) {
+    test(`\`${statement}\` is an error at its line`, async () => {
+      const text = `import { Mutex, schedYield, Scope, Thread, until } from "lwp";
+import { lwpPark } from "lwp/syscall";
+function* helper(x: number) { yield* schedYield(); return x; }
+const object = { *method() { yield* schedYield(); } };
+export function* main() {
+  const m = new Mutex();
+  const t = yield* Thread.spawn(helper, 1), list = [t];
+  {
+      ${statement}
+  }
+  console.log("not reached");
+}
+`;
+      const { status, stdout, stderr } = await lwpRun(text, 1);
+      assert.deepEqual([status, stdout], [134, ""]);
+      const said =
+        /TypeError: (.*)\(…\) at \/\S+\.ts:(\d+):\d+ does nothing: write `yield\*` before it\n\s+at main \((.*)\)/;
+      const [, name, line, frame] = said.exec(stderr) ?? assert.fail(stderr);
+      assert.deepEqual([name, line], [call, "9"], stderr);
+      assert.match(frame!, /\.ts:9:\d+$/);
+    });
+  }
+
+  test("nothing else is: values that are not wanted, generators of others, iterators, plain calls", async () => {
+    const text = `
+      import { Thread } from "lwp";
+      function* helper() { yield* Thread.sleep(0); return 1; }
+      const keep = (x: unknown) => x;
+      function* numbers() { yield 1; yield 2; }
+      const map = new Map();
+      export function* main() {
+        const g = helper();
+        keep(g);
+        map.set(1, g).set(2, 3);
+        [1, 2].forEach(keep);
+        new Map().values();
+        Object.create(null);
+        console.log.call(console, yield* g);
+        keep(null), keep(undefined);
+        Thread.self;
+        void Thread.sleep(1);
+        const later = Thread.sleep(0);
+        yield* later;
+        map.get(5)?.join();
+      }
+    `;
+    assert.equal(await output(text, 1), 1);
+  });
+});
