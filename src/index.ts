@@ -15,6 +15,8 @@ export { runSimulated, SimulatedMachine, type Simulation } from "./machine/simul
 export type { CpuStats } from "./machine/stats.js";
 export type { ListOptions, LwpInfo, LwpName, LwpWait } from "./machine/observer.js";
 export { psTable } from "./observe/table.js";
+export type { KinfoLwp, KinfoProc2 } from "./kern/kinfo.js";
+export type { SysctlEntry, SysctlValue } from "./kern/sysctl.js";
 export type { Operation } from "./syscall/operation.js";
 export { Barrier } from "./thread/barrier.js";
 export { Cancelled } from "./thread/cancel.js";

@@ -2,6 +2,7 @@
 /** The command `lwp`. */
 import { Command, InvalidArgumentError } from "commander";
 import { run } from "./run.js";
+import { parseSetting, type Setting, sysctlCommand } from "./sysctl.js";
 
 const program = new Command("lwp")
   .description("Run threaded programs on all cores.")
@@ -17,10 +18,26 @@ program
   .option("--no-preempt", "preempt no thread because its time slice is over")
   .option("--stats", "print what each CPU did, on standard error")
   .option("--json", "with --stats: one line of JSON")
+  .option("--sysctl <name=value>", "set something before the program starts; may be repeated", setting, [])
   .passThroughOptions()
   .action(run);
 
+program
+  .command("sysctl")
+  .description("Show what a machine lets itself be asked, as it is after a boot.")
+  .argument("[names...]", "names such as kern.maxlwp, or kern for all below it")
+  .option("-a, --all", "all names")
+  .option("-d, --description", "what they mean instead of their values")
+  .option("--json", "one line of JSON")
+  .action(sysctlCommand);
+
 await program.parseAsync();
+
+function setting(text: string, before: readonly Setting[]): Setting[] {
+  const parsed = parseSetting(text);
+  if (parsed === null) throw new InvalidArgumentError("must be NAME=INTEGER, such as kern.maxlwp=100.");
+  return [...before, parsed];
+}
 
 function cpusArgument(text: string): number {
   const n = Number(text);

@@ -11,6 +11,7 @@ import { boot, type Machine } from "../machine/machine.js";
 import { writeNow } from "../machine/output.js";
 import { type Exit, MachineError } from "../machine/process.js";
 import type { CpuStats } from "../machine/stats.js";
+import { applySettings, type Setting, SettingError } from "./sysctl.js";
 
 export const STATUS_NOT_STARTED = 2;
 export const STATUS_MACHINE_STOPPED = 70;
@@ -20,6 +21,7 @@ export interface RunOptions {
   readonly preempt: boolean;
   readonly stats?: boolean;
   readonly json?: boolean;
+  readonly sysctl?: readonly Setting[];
 }
 
 /** Runs the program and ends the host process with its status. */
@@ -33,6 +35,7 @@ export async function run(file: string, args: readonly string[], options: RunOpt
       dedicated: true,
       reports: options.json === true ? "json" : "text",
     });
+    applySettings(machine, options.sysctl ?? []);
     const bootMs = performance.now();
     const p = await machine.execLinked(linked, args);
     const exit = await p.exited;
@@ -61,6 +64,10 @@ function explain(error: unknown): number {
   if (error instanceof MachineError) {
     writeNow(2, `lwp: the machine stopped: ${error.message}\n`);
     return STATUS_MACHINE_STOPPED;
+  }
+  if (error instanceof SettingError) {
+    writeNow(2, `lwp: ${error.message}\n`);
+    return STATUS_NOT_STARTED;
   }
   writeNow(2, `lwp: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
   return STATUS_NOT_STARTED;

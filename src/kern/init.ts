@@ -37,6 +37,7 @@ import type { Proc } from "../sys/proc.js";
 import { CALLOUT_MPSAFE, CV_SLEEPQ, SLEEPQ_HEAD, SLEEPQ_TAIL } from "../sys/shapes.js";
 import { CALLOUT_PROC_STOP, CALLOUT_SLEEPQ_TIMEOUT, calloutInit, calloutSetfunc } from "./callout.js";
 import { cvInit } from "./condvar.js";
+import { kauthInit } from "./kauth.js";
 import { KCPUSET_CACHE, kcpusetAtomicSet, kcpusetCreate, kcpusetSet } from "./kcpuset.js";
 import { lidInsert } from "./lid.js";
 import { IPL_NONE, MUTEX_DEFAULT, mutexInit } from "./mutex.js";
@@ -67,6 +68,7 @@ export function kernelAttach(k: Kernel): void {
   k.slots.kthreads[KTHREAD_XCALL] = xcThread;
   k.slots.crosscalls[XC_NULLOP] = () => {};
   k.slots.destructors[DTOR_NONE] = () => {};
+  if (k.slots.auth.models.size === 0) kauthInit(k);
   k.slots.calloutHandlers[CALLOUT_PROC_STOP] = procStopCallout;
 }
 

@@ -33,6 +33,7 @@ import { CALLOUT_MPSAFE } from "../sys/shapes.js";
 import { CALLOUT_SLEEPQ_TIMEOUT, calloutInit, calloutSetfunc } from "./callout.js";
 import { cvInitPacked } from "./condvar.js";
 import { AT_CREATE_IDLE, delayPoint } from "./delay.js";
+import { KAUTH_PROCESS_RLIMIT_BYPASS, KAUTH_SCOPE_PROCESS, kauthAuthorizeLwp } from "./kauth.js";
 import { lidInsert } from "./lid.js";
 import { lwpLock, lwpUnlock, lwpUnlockTo } from "./lwplock.js";
 import { lwpFree } from "./lwpfree.js";
@@ -98,7 +99,8 @@ export function lwpCreate(l1: Lwp, p2: Proc, flags: number, start: Start, schedC
 /** RLIMIT_NTHR of the real user; the superuser passes, but is counted (LWP-42). */
 function chargeLimit(k: Kernel, l1: Lwp, p2: Proc): boolean {
   const n = chglwpcnt(k, l1.uid, 1);
-  if (n <= p2.nthrSoft || l1.uid === 0) return true;
+  if (n <= p2.nthrSoft) return true;
+  if (kauthAuthorizeLwp(l1, KAUTH_SCOPE_PROCESS, KAUTH_PROCESS_RLIMIT_BYPASS, p2) === 0) return true;
   chglwpcnt(k, l1.uid, -1);
   return false;
 }

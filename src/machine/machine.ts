@@ -16,6 +16,7 @@ import { Lockstep } from "../cpu/lockstep.js";
 import { endIdleWait } from "../cpu/loop.js";
 import { kernelBoot } from "../kern/init.js";
 import { panic } from "../kern/panic.js";
+import type { SysctlEntry, SysctlValue } from "../kern/sysctl.js";
 import { AttachedCpu, attend, ringCpu } from "./attached.js";
 import { Publisher } from "./channels.js";
 import { runClosure } from "./closure.js";
@@ -28,6 +29,7 @@ import { type Exit, exitOf, type Main, MachineError, type Process } from "./proc
 import { hostKernel, mainOf, Realm } from "./realm.js";
 import { SimulatedMachine, type Simulation } from "./simulated.js";
 import { type CpuStats, cpuStats } from "./stats.js";
+import { machineSysctl, machineSysctls } from "./sysctl.js";
 
 export interface BootOptions {
   /** CPUs, 1..32; as many as the machine has cores unless said. */
@@ -391,6 +393,27 @@ export class Machine {
   /** Every thread, what it does and what it waits for, by process and id. Takes no lock; the machine goes on meanwhile. */
   ps(options: ListOptions = {}): LwpInfo[] {
     return observer().list(this.kernel, options);
+  }
+
+  /**
+   * What stands under a name of the kernel's tree, such as "kern.maxlwp"; with `value` that is set first, and the value before
+   * is returned. Acts as the superuser. LwpError: ENOENT, ENOTDIR, EISDIR the name; EPERM it cannot be written; EINVAL the
+   * value. Source: sysctl(3).
+   */
+  sysctl(name: string, value?: number): SysctlValue {
+    return machineSysctl(this.#looked(), name, value);
+  }
+
+  /** All names of that tree that have a value, with their descriptions. */
+  sysctls(): SysctlEntry[] {
+    return machineSysctls(this.#looked());
+  }
+
+  /** The kernel of a machine that runs, and of which this realm is a CPU: only a CPU may take its locks. */
+  #looked(): Kernel {
+    this.#check();
+    if (this.#client) throw new Error("a client machine has no CPU in this realm");
+    return this.kernel;
   }
 
   /** What each CPU has done. */

@@ -14,6 +14,7 @@ import type { Body } from "../context/generator.js";
 import { asCpu } from "../cpu/dispatcher.js";
 import { seededStrategy, SimulatedCpus, type Strategy } from "../cpu/simulated.js";
 import { procKill } from "../kern/prockill.js";
+import type { SysctlValue } from "../kern/sysctl.js";
 import { freeLeftovers } from "../thread/leftovers.js";
 import { Publisher } from "./channels.js";
 import { runClosure } from "./closure.js";
@@ -24,6 +25,7 @@ import { type Exit, exitOf, type Main, MachineError, type Process } from "./proc
 import { mainOf, Realm } from "./realm.js";
 import { type CpuStats, cpuStats } from "./stats.js";
 import { VirtualHost } from "./virtual.js";
+import { machineSysctl } from "./sysctl.js";
 
 export interface Simulation {
   /** Decides every choice; 0 unless said. */
@@ -268,6 +270,11 @@ export class SimulatedMachine {
   /** Every thread, what it does and what it waits for, by process and id. */
   ps(options: ListOptions = {}): LwpInfo[] {
     return observer().list(this.kernel, options);
+  }
+
+  /** What stands under a name of the kernel's tree; with `value` that is set. As of `Machine`. */
+  sysctl(name: string, value?: number): SysctlValue {
+    return machineSysctl(this.kernel, name, value);
   }
 
   /** What each CPU has done. */

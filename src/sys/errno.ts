@@ -17,6 +17,8 @@ export const EFAULT = 14;
 export const EBUSY = 16;
 export const EEXIST = 17;
 export const ENODEV = 19;
+export const ENOTDIR = 20;
+export const EISDIR = 21;
 export const EINVAL = 22;
 export const ENFILE = 23;
 export const EPIPE = 32;
@@ -44,6 +46,8 @@ const TABLE: Record<number, readonly [code: string, text: string]> = {
   [EBUSY]: ["EBUSY", "busy"],
   [EEXIST]: ["EEXIST", "the name exists"],
   [ENODEV]: ["ENODEV", "not asleep"],
+  [ENOTDIR]: ["ENOTDIR", "nothing is below that name"],
+  [EISDIR]: ["EISDIR", "that name has no value of its own"],
   [EINVAL]: ["EINVAL", "invalid argument"],
   [ENFILE]: ["ENFILE", "the table of named objects is full"],
   [EPIPE]: ["EPIPE", "closed"],

@@ -156,6 +156,14 @@ export type KthreadFunction = (k: Kernel, arg: number) => Generator<void, number
 /** A cross-call's function. One of high priority must be a plain one. */
 export type CrossCall = (k: Kernel, a: number, b: number) => Generator<void, void, void> | void;
 
+/** A request that is to be authorised: `uid` wants to do `action`, perhaps with a process. */
+export interface AuthRequest {
+  readonly uid: number;
+  readonly scope: string;
+  readonly action: string;
+  readonly target: Proc | null;
+}
+
 /** Destroys a value of specificdata. */
 export type Destructor = (k: Kernel, value: number) => Generator<void, void, void> | void;
 
@@ -166,6 +174,8 @@ export interface Slots {
   readonly crosscalls: CrossCall[];
   /** Destructors of specificdata, likewise. */
   readonly destructors: Destructor[];
+  /** Security models that are loaded, and who is asked about each request: KAUTH_RESULT_*. */
+  readonly auth: { models: Set<string>; listeners: ((k: Kernel, request: AuthRequest) => number)[] };
   /** By handler id; 0 is unused, 1 is the time-out of a sleep. */
   readonly calloutHandlers: ((k: Kernel, arg: number) => void)[];
   /** Takes the next deliverable signal of `l`, 0 = none. `p.lock` is held. */
@@ -221,6 +231,7 @@ export class Kernel {
     kthreads: [],
     crosscalls: [],
     destructors: [],
+    auth: { models: new Set(), listeners: [] },
     calloutHandlers: [],
     issignal: () => 0,
     postsig: () => {},

@@ -85,6 +85,10 @@ export const SDEAD = 6;
 /** p.sflag */
 export const PS_WCORE = 0x1000;
 export const PS_WEXIT = 0x2000;
+/** Stop it when it forks, execs, exits: set by sysctl. */
+export const PS_STOPFORK = 0x800000;
+export const PS_STOPEXEC = 0x1000000;
+export const PS_STOPEXIT = 0x2000000;
 export const PS_STOPPING = 0x80000000 | 0;
 /** p.flag */
 export const PK_SYSTEM = 0x2;

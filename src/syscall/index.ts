@@ -23,4 +23,5 @@ export {
 export { LwpCtl, lwpCtl, LWPCTL_FEATURE_CURCPU, LWPCTL_FEATURE_PCTR } from "./lwpctl.js";
 export { SYSCALL_NUMBERS } from "./numbers.js";
 export type { Operation } from "./operation.js";
+export { sysctl } from "./sysctl.js";
 export { lwpPark, lwpUnpark, lwpUnparkAll } from "./park.js";
