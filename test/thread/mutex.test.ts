@@ -139,6 +139,31 @@ describe("a mutex", () => {
     }
   });
 
+  test("a waiter that is woken, and suspended before it runs, passes the wakeup on", () => {
+    const m = new ThreadMachine();
+    m.runMain(function* () {
+      const mutex = new Mutex();
+      yield* mutex.lock();
+      const a = yield* waiter(
+        () => mutex.lock(),
+        () => mutex.unlock(),
+      );
+      yield* untilWaiting(mutex, 1);
+      const b = yield* waiter(
+        () => mutex.lock(),
+        () => mutex.unlock(),
+      );
+      yield* untilWaiting(mutex, 2);
+      mutex.unlock();
+      assert.deepEqual(waitersOf(mutex), [b.lid]);
+      yield* lwpSuspend(a.lid);
+      assert.equal(yield* b.join(), undefined);
+      assert.equal(mutex.owner, null);
+      yield* lwpContinue(a.lid);
+      assert.equal(yield* a.join(), undefined);
+    });
+  });
+
   test("whose holder is killed with its process holds up nobody", () => {
     const m = new ThreadMachine({ cpus: 2, strategy: K.seededStrategy(1) });
     m.runMain(function* () {
