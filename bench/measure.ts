@@ -17,6 +17,8 @@ export interface ProgramOptions {
   threads: number;
   /** How long the measured part should last. */
   budgetMs: number;
+  /** Which peer, where one program is several. */
+  peer: string;
 }
 
 export function programOptions(): ProgramOptions {
@@ -26,6 +28,7 @@ export function programOptions(): ProgramOptions {
       mode: { type: "string", default: "mp" },
       threads: { type: "string", default: "1000" },
       budget: { type: "string", default: "600" },
+      peer: { type: "string", default: "" },
     },
   });
   const threads = Number(values.threads);
@@ -35,7 +38,7 @@ export function programOptions(): ProgramOptions {
   if (values.mode !== "mp" && values.mode !== "up" && values.mode !== "exact") {
     throw new RangeError(`--mode ${values.mode}`);
   }
-  return { bench: values.bench, mode: values.mode, threads, budgetMs };
+  return { bench: values.bench, mode: values.mode, threads, budgetMs, peer: values.peer };
 }
 
 /**

@@ -68,6 +68,16 @@ function compiledPeers(id: string, more: { pthreads?: Partial<Program> } = {}): 
   ];
 }
 
+/** Tasks handed to two workers. */
+function workerPools(id: string): Program[] {
+  return ["postMessage", "piscina"].map((name) => ({
+    name,
+    kind: "peer",
+    file: "peers/tasks.js",
+    args: ["--bench", id, "--peer", name],
+  }));
+}
+
 /** What first and full ask of mp and up, each as a multiple of `peer`. */
 function multiplesOf(
   name: string,
@@ -192,6 +202,31 @@ export const benchmarks: readonly Benchmark[] = [
     reference: "raw",
     programs: [...ours("B9", "mp"), peer("raw", "B9")],
     goals: multiplesOf("raw", { mp: 1.2 }, { mp: 1.05 }),
+  },
+  {
+    id: "B10",
+    title: "1,000 portable tasks of 0.8 ms on two CPUs (ideal: 400 ms)",
+    unit: "ms",
+    threads: 1_000,
+    reference: "postMessage",
+    programs: [...ours("B10", "mp", "up"), ...workerPools("B10")],
+    goals: [
+      { level: "first", mode: "mp", plus: 430 },
+      { level: "full", mode: "mp", plus: 412 },
+      { level: "full", mode: "mp", times: 1, peer: "postMessage" },
+    ],
+  },
+  {
+    id: "B11",
+    title: "20,000 empty portable tasks, spawn + join each",
+    unit: "ns",
+    threads: 20_000,
+    reference: "postMessage",
+    programs: [...ours("B11", "mp", "up"), ...workerPools("B11")],
+    goals: [
+      { level: "first", mode: "mp", times: 1.2, peer: "postMessage" },
+      { level: "full", mode: "mp", plus: 500 },
+    ],
   },
   {
     id: "B12",
