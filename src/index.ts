@@ -35,6 +35,7 @@ export { ThreadError } from "./thread/join.js";
 export { Scope } from "./thread/scope.js";
 export type { Policy, ThreadOptions } from "./thread/spawn.js";
 export { Spawner, Thread } from "./thread/thread.js";
+export { type Destructor, ThreadLocal } from "./thread/threadlocal.js";
 export { until } from "./thread/until.js";
 export type { WaitOptions } from "./thread/wait.js";
 export { schedYield } from "./syscall/lwp.js";

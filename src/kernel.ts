@@ -64,6 +64,7 @@ export * from "./kern/syncobj.js";
 export * from "./kern/sysctl.js";
 export * from "./kern/tstab.js";
 export * from "./kern/turnstile.js";
+export * from "./kern/threadkey.js";
 export * from "./kern/uid.js";
 export * from "./kern/umem.js";
 export * from "./kern/userret.js";

@@ -42,6 +42,8 @@ export interface Ending {
   returned(l: Lwp, value: unknown): typeof EXIT_LWP | typeof EXIT_PROC;
   /** An exception left it: whether that is no more than its end. If not, the process ends as by a fatal signal. */
   threw(l: Lwp, error: unknown): boolean;
+  /** It ends by itself and has values of its own: what still runs on its context first; null = nothing. */
+  destructors?(l: Lwp, locals: unknown[], returned: boolean): Generator<Token, void, undefined> | null;
 }
 
 /** A raw LWP: its result is nobody's, its exception ends the process. */
@@ -55,6 +57,9 @@ export class GeneratorContext implements Context {
   /** The body is a generator, and not an iterator of somebody's making. */
   #native: boolean;
   #exiting = false;
+  /** Its destructors run, or have run. */
+  #destroying = false;
+  locals: unknown[] | null = null;
   readonly #ending: Ending;
 
   constructor(body: Body, ending: Ending) {
@@ -71,15 +76,22 @@ export class GeneratorContext implements Context {
         step = thrown === NOTHING ? this.#advance() : throwInto(this.#body, thrown);
       } catch (error) {
         if (this.#exiting || error instanceof KernelAssertion) throw error;
+        if (this.locals !== null && this.#destroy(l, false, () => rethrow(error))) continue;
         return this.#fail(l, error);
       }
       thrown = NOTHING;
-      if (step.done === true) return this.#exiting ? false : this.#returned(l, step.value);
+      if (step.done === true) {
+        if (this.#exiting) return false;
+        const { value } = step;
+        if (this.locals !== null && this.#destroy(l, true, () => value)) continue;
+        return this.#returned(l, value);
+      }
       const token = step.value;
       if (token === undefined) {
         if (this.#exiting || hasLeft(l)) return true;
         thrown = new TypeError("a thread may not `yield`: write `yield*` before an operation");
       } else if (token === EXIT_LWP) {
+        if (this.locals !== null && this.#destroy(l, false, null)) continue;
         return this.#exit(l);
       } else if (token === EXIT_PROC) {
         return this.#exitProcess(l, l.retval << 8);
@@ -87,6 +99,20 @@ export class GeneratorContext implements Context {
         thrown = new TypeError(`a thread yielded ${describe(token)}: write \`yield*\` before an operation`);
       }
     }
+  }
+
+  /**
+   * Puts the destructors of the thread's own values before its end, which `end` then repeats; null = it leaves for good. False:
+   * there are none to run, or it is told to exit, and like a killed process runs none.
+   */
+  #destroy(l: Lwp, returned: boolean, end: (() => unknown) | null): boolean {
+    if (this.#destroying || this.#ending.destructors === undefined || (l.flag & LW_WEXIT) !== 0) return false;
+    this.#destroying = true;
+    const destructors = this.#ending.destructors(l, this.locals as unknown[], returned);
+    if (destructors === null) return false;
+    this.#body = destroyThenEnd(destructors, end);
+    this.#native = true;
+    return true;
   }
 
   #advance(): IteratorResult<Token, unknown> {
@@ -138,6 +164,20 @@ export class GeneratorContext implements Context {
     l.context = this;
     return this.resume(l);
   }
+}
+
+function* destroyThenEnd(
+  destructors: Generator<Token, void, undefined>,
+  end: (() => unknown) | null,
+): Generator<Token, unknown, undefined> {
+  yield* destructors;
+  if (end === null) yield EXIT_LWP;
+  else return end();
+  return undefined;
+}
+
+function rethrow(error: unknown): never {
+  throw error;
 }
 
 /** The rest of an exit that must wait for something. */

@@ -64,6 +64,7 @@ import {
 import { SyncobjRecord } from "../sys/syncobj.js";
 import type { Turnstile } from "../sys/turnstile.js";
 import { procLwps } from "./lwpref.js";
+import { threadKeysInUse } from "./threadkey.js";
 import { umemCheck } from "./umem.js";
 import { lwpCtlCheck } from "./lwpctl.js";
 import { lwpEprio } from "./priority.js";
@@ -124,6 +125,7 @@ export function checkEmpty(k: Kernel): string[] {
   level(k.threads, 0);
   if (k.w[k.umem + UMEM_INUSE] !== 0) wrong.push(`${k.w[k.umem + UMEM_INUSE]} pages of user memory in use`);
   wrong.push(...umemCheck(k));
+  if (threadKeysInUse(k) !== 0) wrong.push(`${threadKeysInUse(k)} keys of thread-specific data in use`);
   level(k.syncobjs, 0);
   level(k.messages, 0);
   if (k.g.nprocs !== 1 || k.g.nlwps !== own) wrong.push(`${k.g.nprocs} processes, ${k.g.nlwps} LWPs counted`);

@@ -45,6 +45,7 @@ import { lwpFinispecific, procFinispecific } from "./specificdata.js";
 import { spinEnter, spinExit, spinOwned } from "./spin.js";
 import { lwpExitSwitchaway } from "./switch.js";
 import { setrunnable } from "./synch.js";
+import { threadKeysFree } from "./threadkey.js";
 import { umemFreeProc } from "./umem.js";
 import { flushKicks, lwpNeedUserret } from "./resched.js";
 
@@ -236,6 +237,7 @@ export function procReap(k: Kernel): Collected | null {
   kassert(k, l !== null && p.nlwps === 1 && p.stat === SZOMB, "procReap: more than the last LWP is left");
   lwpFree(l, false, true);
   umemFreeProc(p);
+  threadKeysFree(p);
   p.stat = SDEAD;
   const collected = {
     index: p.index,

@@ -293,6 +293,8 @@ export class Kernel {
   /** User memory: header, and the first page's words. */
   readonly umem: number;
   readonly umemPages: number;
+  /** Keys of thread-specific data: a table of each process. */
+  readonly threadKeys: number;
   /** End of the part that a reset clears as a whole. */
   readonly #fixedEnd: number;
 
@@ -360,6 +362,7 @@ export class Kernel {
     const messageBase = at.take(MessageRecord.words * limits.messages);
     this.blockBase = at.take(BLOCK_WORDS * limits.blocks);
     this.umemPages = at.take(shape.UMEM_PAGE_WORDS * limits.userPages);
+    this.threadKeys = at.take(shape.TSD_WORDS * limits.procs);
 
     const bytes = at.words * 4;
     this.shared = options.shared ?? options.mp;
@@ -428,6 +431,7 @@ export class Kernel {
     for (const t of this.threads.views) if (t) t.handle = t.scope = null;
     const blocks = this.w[this.blockPool + POOL_HIGH];
     this.w.fill(0, this.blockBase, this.blockBase + blocks * BLOCK_WORDS);
+    this.w.fill(0, this.threadKeys, this.threadKeys + shape.TSD_WORDS * this.procs.highWater);
     const pages = this.w[this.umem + shape.UMEM_HIGH];
     this.ub.fill(0, 0, pages * shape.PAGE_SIZE);
     this.w.fill(0, this.umemPages, this.umemPages + pages * shape.UMEM_PAGE_WORDS);

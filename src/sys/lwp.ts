@@ -214,6 +214,8 @@ export interface Context {
    * exited and its record may be gone. Called by the dispatcher alone.
    */
   resume(l: Lwp): boolean;
+  /** Values of the thread's own, by key (ThreadLocal); null until there is one. Contexts without have none. */
+  locals?: unknown[] | null;
 }
 
 class LwpView extends View {

@@ -127,3 +127,13 @@ export const UM_PREV = 2;
 export const UM_OWNER = 3;
 export const UM_GEN = 4;
 export const UMEM_PAGE_WORDS = 5;
+
+// --- keys of thread-specific data (kern/threadkey.ts) ---
+export const TSD_KEYS_MAX = 256;
+/** Of each process: lock (2), the last key made plus one, keys in use, generation of each, word of each's destructor. */
+export const TSD_LOCK = 0;
+export const TSD_LAST = 2;
+export const TSD_INUSE = 3;
+export const TSD_GENS = 4;
+export const TSD_DTORS = TSD_GENS + TSD_KEYS_MAX;
+export const TSD_WORDS = TSD_DTORS + TSD_KEYS_MAX;

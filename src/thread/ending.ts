@@ -1,8 +1,9 @@
 /**
  * The end of a thread (THR-11): what its code returned or threw, and who is told.
  *
- * In steps: (1) its code has ended, with all its `finally` blocks; (2) what others hang on its exit runs; (3) the result is
- * put where the joiner can take it; (4) under the record's lock the state changes and who waits is woken; (5) its LWP exits.
+ * In steps: (1) its code has ended, with all its `finally` blocks and the destructors of its own values; (2) what others hang
+ * on its exit runs; (3) the result is put where the joiner can take it; (4) under the record's lock the state changes and who
+ * waits is woken; (5) its LWP exits.
  */
 import type { Kernel } from "../sys/kernel.js";
 import type { Lwp } from "../sys/lwp.js";
@@ -28,6 +29,7 @@ import { wakeWatchers } from "./combine.js";
 import { threadHost } from "./host.js";
 import { putResult, takeValue } from "./passing.js";
 import { freeRecord, isGood } from "./record.js";
+import { runDestructors } from "./threadlocal.js";
 
 /** Thrown by `Thread.exit`. Let it pass: it ends the thread. */
 export class ThreadExit extends Error {
@@ -65,6 +67,12 @@ export const threadEnding: Ending = {
     }
     if (t !== null) finish(l, t, how, error instanceof ThreadExit ? error.value : error);
     return true;
+  },
+  destructors(l, locals, returned) {
+    // The return of main ends the process: no destructor runs then.
+    const t = recordOf(l);
+    const main = t !== null && (t.flags & THREAD_MAIN) !== 0;
+    return main && returned ? null : runDestructors(l, locals);
   },
 };
 
