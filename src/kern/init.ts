@@ -38,6 +38,7 @@ import { CALLOUT_MPSAFE, CV_SLEEPQ, SLEEPQ_HEAD, SLEEPQ_TAIL } from "../sys/shap
 import { CALLOUT_PROC_STOP, CALLOUT_SLEEPQ_TIMEOUT, calloutInit, calloutSetfunc } from "./callout.js";
 import { cvInit } from "./condvar.js";
 import { kauthInit } from "./kauth.js";
+import { kauthCredAlloc, lwpInitCreds } from "./cred.js";
 import { KCPUSET_CACHE, kcpusetAtomicSet, kcpusetCreate, kcpusetSet } from "./kcpuset.js";
 import { lidInsert } from "./lid.js";
 import { IPL_NONE, MUTEX_DEFAULT, mutexInit } from "./mutex.js";
@@ -79,8 +80,8 @@ export function kernelBoot(k: Kernel, options: BootOptions): void {
   (g.w as Int32Array)[g.at] = 1;
   g.ncpu = options.cpus;
   g.ncpuonline = options.cpus;
-  g.maxlwp = k.limits.lwps;
   g.noSlices = options.preempt === false ? 1 : 0;
+  g.maxlwp = k.limits.lwps;
   g.upreemptPri = 0;
   g.kpreemptPri = PRI_USER_RT;
   g.wallAtBoot = k.port.wallclock();
@@ -136,7 +137,7 @@ function createProc0(k: Kernel): Proc {
   p.nlwps = 1;
   p.nrlwps = 1;
   p.fdrefs = 1;
-  p.credrefs = 1;
+  p.cred = must(k, kauthCredAlloc(k));
   p.nice = 20;
   cvInit(k, p.lwpcv, "lwpwait");
   cvInit(k, p.waitcv, "wait");
@@ -234,13 +235,13 @@ function adopt(p0: Proc, l: Lwp): void {
   p0.nrlwps++;
   p0.ndlwps++;
   p0.fdrefs++;
-  p0.credrefs++;
   insert(p0.k, p0, l);
 }
 
 function newLwp(k: Kernel, p0: Proc, ci: Cpu): Lwp {
   const l = must(k, poolGet(k.lwps));
   l.proc = p0;
+  lwpInitCreds(l, p0);
   l.refcnt = 1;
   l.fd = 1;
   l.cpu = ci;

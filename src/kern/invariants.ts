@@ -6,6 +6,7 @@
  * every list that it belongs to, and nothing else may be.
  */
 import type { Cpu } from "../sys/cpu.js";
+import type { Cred } from "../sys/cred.js";
 import type { Kernel, Pool } from "../sys/kernel.js";
 import { POOL_LOCK } from "../sys/kernel.js";
 import type { Lwp } from "../sys/lwp.js";
@@ -13,6 +14,7 @@ import {
   LP_BOUND,
   LP_PIDLID,
   LP_RUNNING,
+  LPR_CRMOD,
   LPR_DETACHED,
   LSIDL,
   LSONPROC,
@@ -107,6 +109,7 @@ export function checkInvariants(k: Kernel): string[] {
   checkTurnstiles(k, lwps, wrong);
   checkLidTable(k, lwps, wrong);
   checkPidTable(k, procs, lwps, wrong);
+  checkCreds(k, procs, lwps, wrong);
   checkLocks(k, procs, wrong);
   return wrong;
 }
@@ -128,6 +131,7 @@ export function checkEmpty(k: Kernel): string[] {
   if (threadKeysInUse(k) !== 0) wrong.push(`${threadKeysInUse(k)} keys of thread-specific data in use`);
   level(k.syncobjs, 0);
   level(k.messages, 0);
+  level(k.creds, 1);
   if (k.g.nprocs !== 1 || k.g.nlwps !== own) wrong.push(`${k.g.nprocs} processes, ${k.g.nlwps} LWPs counted`);
   if (k.g.npids !== 1) wrong.push(`${k.g.npids} process ids in use`);
   if (k.g.zombies !== 0) wrong.push("a dead process that nobody has collected");
@@ -397,6 +401,30 @@ function checkLidTable(k: Kernel, lwps: readonly Lwp[], wrong: string[]): void {
     }
   }
   for (const l of lwps) if (!found.has(l)) say(wrong, l, "not in the lid table");
+}
+
+/** Credentials are held by their processes, and by LWPs whose copy is older; `p.credrefs` counts the other LWPs. */
+function checkCreds(k: Kernel, procs: readonly Proc[], lwps: readonly Lwp[], wrong: string[]): void {
+  const holders = new Map<Cred, number>();
+  const hold = (cr: Cred | null) => cr !== null && holders.set(cr, (holders.get(cr) ?? 0) + 1);
+  for (const p of procs) {
+    hold(p.cred);
+    const n = lwps.filter((l) => l.proc === p && l.cred === p.cred).length;
+    if (p.credrefs !== n)
+      wrong.push(`process ${p.pid}: ${p.credrefs} LWPs with its credentials counted, ${n} have them`);
+    if (p.cred !== null && p.cred.uid !== p.uid)
+      wrong.push(`process ${p.pid}: uid ${p.uid}, by its credentials ${p.cred.uid}`);
+  }
+  for (const l of lwps) {
+    const stale = l.cred !== null && l.cred !== l.proc.cred;
+    if (stale) hold(l.cred);
+    if (l.cred !== null && stale !== ((l.prflag & LPR_CRMOD) !== 0))
+      say(wrong, l, "LPR_CRMOD and its credentials disagree");
+  }
+  for (const cr of allocated(k.creds)) {
+    if (cr.refcnt !== (holders.get(cr) ?? 0))
+      wrong.push(`credentials ${cr.index}: ${cr.refcnt} references, ${holders.get(cr) ?? 0} holders`);
+  }
 }
 
 /** An id in use is that of a process, or of an LWP on alllwp that has one of its own; all others are on the list of the free. */

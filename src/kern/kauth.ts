@@ -47,9 +47,9 @@ export function kauthAuthorize(
   return result === KAUTH_RESULT_ALLOW ? 0 : EPERM;
 }
 
-/** The same for an LWP, by the credentials it has cached. */
+/** The same for an LWP, by the effective user of the credentials it has cached. */
 export function kauthAuthorizeLwp(l: Lwp, scope: string, action: string, target: Proc | null = null): number {
-  return kauthAuthorize(l.k, l.uid, scope, action, target);
+  return kauthAuthorize(l.k, l.cred === null ? l.uid : l.cred.euid, scope, action, target);
 }
 
 /** Loads the security models that a machine has unless told otherwise: the superuser, and the rules among users. */

@@ -7,7 +7,6 @@ import { type Lwp, LwpRecord } from "../sys/lwp.js";
 import {
   LP_MPSAFE,
   LP_PIDLID,
-  LPR_CRMOD,
   LPR_DETACHED,
   LSIDL,
   LSRUN,
@@ -32,6 +31,7 @@ import type { Proc } from "../sys/proc.js";
 import { CALLOUT_MPSAFE } from "../sys/shapes.js";
 import { CALLOUT_SLEEPQ_TIMEOUT, calloutInit, calloutSetfunc } from "./callout.js";
 import { cvInitPacked } from "./condvar.js";
+import { lwpInitCreds } from "./cred.js";
 import { AT_CREATE_IDLE, delayPoint } from "./delay.js";
 import { KAUTH_PROCESS_RLIMIT_BYPASS, KAUTH_SCOPE_PROCESS, kauthAuthorizeLwp } from "./kauth.js";
 import { lidInsert } from "./lid.js";
@@ -188,7 +188,9 @@ function enlist(l1: Lwp, l2: Lwp, p2: Proc, flags: number): void {
   const { k } = l2;
   const pid = (flags & LWP_PIDLID) !== 0 ? pidFor(p2) : 0;
   spinEnter(k, p2.lock);
-  updateCreds(l2, p2);
+  lwpInitCreds(l2, p2);
+  // LWP-121: the creator was charged by its own copy, which may be older than the process's.
+  if (p2.nlwps !== 0 && l1.uid !== p2.uid && p2.index !== 1) moveCharge(k, l1.uid, p2.uid);
   // The first LWP has the reference that its process was made with.
   if (p2.nlwps !== 0) p2.fdrefs++;
   if ((flags & LWP_DETACHED) !== 0) {
@@ -217,6 +219,11 @@ function enlist(l1: Lwp, l2: Lwp, p2: Proc, flags: number): void {
   spinExit(k, p2.lock);
 }
 
+function moveCharge(k: Kernel, from: number, to: number): void {
+  chglwpcnt(k, from, -1);
+  chglwpcnt(k, to, 1);
+}
+
 /** The lid of an LWP that shall have one of the pid table: the process's for its first, and one of its own for the others. */
 function pidFor(p2: Proc): number {
   if (p2.nlwps === 0) return p2.pid;
@@ -225,13 +232,6 @@ function pidFor(p2: Proc): number {
   const pid = procAllocPid(p2);
   spinExit(k, k.g.procLock);
   return pid;
-}
-
-/** Credentials of the process, cached; `p.lock` is held. */
-function updateCreds(l: Lwp, p: Proc): void {
-  l.prflag &= ~LPR_CRMOD;
-  l.uid = p.uid;
-  p.credrefs++;
 }
 
 function place(l1: Lwp, l2: Lwp): void {

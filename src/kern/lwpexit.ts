@@ -12,6 +12,7 @@ import type { Proc } from "../sys/proc.js";
 import { LWPCTL_CPU_EXITED, LWPCTL_CURCPU } from "../sys/shapes.js";
 import { calloutDestroy } from "./callout.js";
 import { cvBroadcast } from "./condvar.js";
+import { lwpDropCreds } from "./cred.js";
 import { AT_EXIT_ZOMBIE, delayPoint } from "./delay.js";
 import { lwpDrainrefs, procFirstLwp, siblingNext } from "./lwpref.js";
 import { lwpFree } from "./lwpfree.js";
@@ -74,7 +75,7 @@ function giveUp(l: Lwp): number {
   unlistAll(k, l);
   spinEnter(k, p.lock);
   p.fdrefs--;
-  p.credrefs--;
+  lwpDropCreds(l);
   if (l.refcnt !== 1) return EXIT_DRAIN;
   // Drained at once. From here nobody can take a reference, so freeing the zombie needs no second wait (LWP-54).
   l.refcnt = 0;

@@ -25,7 +25,7 @@ export function lwpFree(l: Lwp, recycle: boolean, last: boolean): void {
   const p = l.proc;
   kassert(k, l !== cur.lwp, "lwpFree: the caller itself");
   kassert(k, last || spinOwned(k, p.lock), "lwpFree: the process is not locked");
-  if (p.index !== 1 && p.nlwps !== 1) chglwpcnt(k, l.uid, -1);
+  if (p.index !== 1 && p.nlwps !== 1) chglwpcnt(k, p.uid, -1);
   if (!last) {
     p.rtime += l.rtime;
     p.pctcpu += l.pctcpu;

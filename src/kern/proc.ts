@@ -6,6 +6,7 @@
  * LWP drained; (5) it is LSZOMB, the process SZOMB and on the list of the dead; (6) process 0, which stands in for init,
  * collects it: frees the last LWP once it is off its CPU, and the process.
  */
+import type { Cred } from "../sys/cred.js";
 import type { Kernel } from "../sys/kernel.js";
 import type { Lwp } from "../sys/lwp.js";
 import {
@@ -30,6 +31,7 @@ import {
 import type { Proc } from "../sys/proc.js";
 import { calloutDestroy } from "./callout.js";
 import { cvBroadcast, cvInit } from "./condvar.js";
+import { kauthCredDup, kauthCredFree, kauthCredHold, lwpDropCreds } from "./cred.js";
 import { lwpCreate, lwpStart, type Start } from "./lwpcreate.js";
 import { becomeZombie, dropHostSide, unlistAll } from "./lwpexit.js";
 import { lwpCtlExit } from "./lwpctl.js";
@@ -48,6 +50,7 @@ import { setrunnable } from "./synch.js";
 import { threadKeysFree } from "./threadkey.js";
 import { umemFreeProc } from "./umem.js";
 import { flushKicks, lwpNeedUserret } from "./resched.js";
+import { uidKnown } from "./uid.js";
 
 export interface ProcOptions {
   /** Name that tools show. */
@@ -63,15 +66,19 @@ export interface ProcOptions {
 /** A process without LWPs, SACTIVE; null when the table is full (EAGAIN). */
 export function procCreate(k: Kernel, parent: Proc, options: ProcOptions): Proc | null {
   const { g } = k;
-  if (!procReservePid(k)) return null;
-  const p = poolGet(k.procs);
+  const cred = credFor(parent, options.uid ?? parent.uid);
+  if (cred === null) return null;
+  const reserved = procReservePid(k);
+  const p = reserved ? poolGet(k.procs) : null;
   if (p === null) {
-    procUnreservePid(k);
+    if (reserved) procUnreservePid(k);
+    kauthCredFree(cred);
     return null;
   }
   p.stat = SIDL;
   p.comm = options.comm;
-  p.uid = options.uid ?? parent.uid;
+  p.cred = cred;
+  p.uid = cred.uid;
   p.program = options.program ?? 0;
   p.nthrHard = g.maxlwp;
   p.nthrSoft = Math.min(options.nthr ?? g.maxlwp, g.maxlwp);
@@ -90,6 +97,16 @@ export function procCreate(k: Kernel, parent: Proc, options: ProcOptions): Proc 
   spinExit(k, g.procLock);
   fire(k, PROBE_CREATE, p.pid, 0, parent.pid);
   return p;
+}
+
+/** Credentials of a new process: its parent's, or those of another user; null when a table is full. */
+function credFor(parent: Proc, uid: number): Cred | null {
+  const { k } = parent;
+  const master = parent.cred as Cred;
+  if (uid === master.uid) return kauthCredHold(master);
+  const cred = uidKnown(k, uid) ? kauthCredDup(master) : null;
+  if (cred !== null) cred.uid = cred.euid = cred.svuid = uid;
+  return cred;
 }
 
 /** A process whose first LWP runs `start`; null when a table is full (EAGAIN). No lock is held. */
@@ -163,7 +180,7 @@ export function* exit1(l: Lwp, status: number): Generator<void, void, void> {
   yield* lwpDrainrefs(l);
   l.prflag &= ~LPR_DETACHED;
   p.fdrefs = 0;
-  p.credrefs = 0;
+  lwpDropCreds(l);
   becomeZombie(l);
   p.stat = SZOMB;
   p.endTime = k.port.now();
@@ -257,6 +274,7 @@ function freeProc(k: Kernel, p: Proc): void {
   spinEnter(k, g.procLock);
   procFreePid(k, p.pid);
   spinExit(k, g.procLock);
+  kauthCredFree(p.cred as Cred);
   poolPut(k.procs, p);
 }
 

@@ -12,7 +12,9 @@ const LOCK = GlobalsRecord.offset.uidLock;
 
 /** Adds `diff` to the count of LWPs of `uid`, and returns the new count. */
 export function chglwpcnt(k: Kernel, uid: number, diff: number): number {
-  const n = atomicAdd(k, slotOf(k, uid) + 1, diff) + diff;
+  const slot = slotOf(k, uid);
+  if (slot === 0) panic(k, `more than ${k.limits.uids} uids`);
+  const n = atomicAdd(k, slot + 1, diff) + diff;
   if (n < 0) panic(k, `uid ${uid} owns ${n} LWPs`);
   return n;
 }
@@ -23,6 +25,14 @@ function slotOf(k: Kernel, uid: number): number {
   return addSlot(k, uid, end);
 }
 
+/** Whether LWPs can be charged to `uid`: false if the table has no room for another one (EAGAIN). */
+export function uidKnown(k: Kernel, uid: number): boolean {
+  const end = k.uidtab + k.limits.uids * 2;
+  for (let at = k.uidtab; at < end && k.w[at] !== 0; at += 2) if (k.w[at] === uid + 1) return true;
+  return addSlot(k, uid, end) !== 0;
+}
+
+/** 0: the table is full. */
 function addSlot(k: Kernel, uid: number, end: number): number {
   const lock = k.g.at + LOCK;
   spinEnter(k, lock);
@@ -34,5 +44,5 @@ function addSlot(k: Kernel, uid: number, end: number): number {
     }
   }
   spinExit(k, lock);
-  panic(k, `more than ${k.limits.uids} uids`);
+  return 0;
 }

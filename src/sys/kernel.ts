@@ -9,6 +9,7 @@
  * on the views of the realm that owns them.
  */
 import { type Cpu, CpuRecord } from "./cpu.js";
+import { type Cred, CredRecord } from "./cred.js";
 import { type Globals, GlobalsRecord } from "./globals.js";
 import { type Context, type Lwp, LwpRecord } from "./lwp.js";
 import { type Message, MessageRecord } from "./message.js";
@@ -64,6 +65,9 @@ export const DEFAULT_LIMITS: Limits = {
   syncobjs: 131072,
   messages: 131072,
 };
+
+/** Credentials that there is room for: a process's own, and older ones that its LWPs still use. */
+const CREDS_PER_PROC = 4;
 
 /** Words of an arena block, its link included. */
 export const BLOCK_WORDS = 64;
@@ -265,6 +269,8 @@ export class Kernel {
   readonly messages: Pool<Message>;
   readonly lcprocs: Pool<Lcproc>;
   readonly lcpages: Pool<Lcpage>;
+  readonly credv: Cred[];
+  readonly creds: Pool<Cred>;
 
   /** Addresses of tables. */
   readonly sleeptab: number;
@@ -322,6 +328,7 @@ export class Kernel {
     const syncobjPool = at.take(POOL_HEADER_WORDS);
     const messagePool = at.take(POOL_HEADER_WORDS);
     this.namedtab = at.take(shape.NAMED_WORDS);
+    const credPool = at.take(POOL_HEADER_WORDS);
     this.objtab = at.take(shape.OBJTAB_SIZE * shape.LOCK_WORDS);
     this.threadLocks = at.take(THREAD_LOCKS * shape.LOCK_WORDS);
     this.uidtab = at.take(limits.uids * 2);
@@ -360,6 +367,7 @@ export class Kernel {
     const syncobjBase = at.take(SyncobjRecord.words * limits.syncobjs);
     const syncobjCold = at.take(SyncobjRecord.coldWords * limits.syncobjs);
     const messageBase = at.take(MessageRecord.words * limits.messages);
+    const credBase = at.take(CredRecord.words * limits.procs * CREDS_PER_PROC);
     this.blockBase = at.take(BLOCK_WORDS * limits.blocks);
     this.umemPages = at.take(shape.UMEM_PAGE_WORDS * limits.userPages);
     this.threadKeys = at.take(shape.TSD_WORDS * limits.procs);
@@ -400,6 +408,8 @@ export class Kernel {
     this.syncobjs = new Pool(this, SyncobjRecord, syncobjPool, syncobjBase, limits.syncobjs, syncobjCold);
     this.syncobjv = this.syncobjs.views;
     this.messages = new Pool(this, MessageRecord, messagePool, messageBase, limits.messages);
+    this.creds = new Pool(this, CredRecord, credPool, credBase, limits.procs * CREDS_PER_PROC);
+    this.credv = this.creds.views;
   }
 
   /** This realm's view of LWP `index`, or null for 0. */
@@ -418,7 +428,7 @@ export class Kernel {
     this.polls = 0;
     const pools = [this.procs, this.lwps, this.turnstiles, this.threads, this.mutexobjs];
     const more = [this.kcpusets, this.pserializes, this.containers, this.lcprocs, this.lcpages];
-    for (const pool of [...pools, ...more, this.syncobjs, this.messages] as Pool<View>[]) {
+    for (const pool of [...pools, ...more, this.syncobjs, this.messages, this.creds] as Pool<View>[]) {
       this.w.fill(0, pool.base, pool.base + pool.highWater * pool.type.words);
       if (pool.type.coldWords > 0) this.w.fill(0, pool.coldAt(1), pool.coldAt(pool.highWater + 1));
     }

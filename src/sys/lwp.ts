@@ -114,6 +114,8 @@ export const lwpFields = {
   waiter: i32("p"),
   /** Lid it waits for; 0 = any, or not waiting. */
   waitingfor: i32("p"),
+  /** Its copy of the process's credentials (kern/cred.ts); null once it exits. */
+  cred: ref("!", "cred"),
   /** Real uid of the cached credentials; still read after the reference is gone (LWP-53). */
   uid: i32("!"),
   /** Whether it holds a reference on its process's descriptor table. */

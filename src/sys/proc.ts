@@ -64,9 +64,11 @@ export const procFields = {
   waited: i32("p"),
   nstopchild: i32("a"),
 
-  /** Real uid; a copy stands in each LWP. */
+  /** Its credentials: the master copy, of which each LWP has one of its own. */
+  cred: ref("p", "cred"),
+  /** Their real uid. */
   uid: i32("p"),
-  /** References on the credentials, the descriptor table. */
+  /** LWPs whose copy is the master; references on the descriptor table. */
   credrefs: i32("p"),
   fdrefs: i32("p"),
   /** Soft and hard RLIMIT_NTHR. */

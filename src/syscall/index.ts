@@ -1,6 +1,7 @@
 /** The system calls: `lwp/syscall`. */
 export { LwpError } from "../sys/errno.js";
 export type { Timespec } from "./args.js";
+export { geteuid, getuid, seteuid, setuid } from "./ids.js";
 export {
   LWP_DETACHED,
   LWP_SUSPENDED,

@@ -38,6 +38,7 @@ import { lidLookup } from "../kern/lid.js";
 import { lwpCreate as kernLwpCreate, lwpStart, type Start } from "../kern/lwpcreate.js";
 import { lwpFree } from "../kern/lwpfree.js";
 import { lwpLock, lwpUnlock } from "../kern/lwplock.js";
+import { lwpSetprivate as kernSetprivate } from "../kern/lwpmisc.js";
 import { lwpFind } from "../kern/lwpref.js";
 import { lwpContinue as kernLwpContinue, lwpSuspend as kernLwpSuspend } from "../kern/lwpsuspend.js";
 import { type Departed, lwpWait1 } from "../kern/lwpwait.js";
@@ -111,7 +112,7 @@ export function lwpGetprivate(): Operation<number> {
 /** Sets the caller's private pointer: a number, cut to 32 bits. Error: EFAULT not a number. Source: _lwp_setprivate(2). */
 export function lwpSetprivate(value: number): Operation<void> {
   return quick("lwpSetprivate", (l) => {
-    l.private = wordArg(value, "lwpSetprivate", "the private pointer");
+    kernSetprivate(l, wordArg(value, "lwpSetprivate", "the private pointer"));
   });
 }
 

@@ -10,6 +10,7 @@ import { ERESTART, KernelAssertion, LwpError } from "../sys/errno.js";
 import type { Lwp } from "../sys/lwp.js";
 import { LW_IDLE } from "../sys/param.js";
 import { EXIT_LWP, type Token } from "../context/generator.js";
+import { cacheCreds } from "../kern/cred.js";
 import { RET_EXIT, RET_USER, userret } from "../kern/userret.js";
 
 /** Something that may sleep: use it with `yield*` inside a thread. */
@@ -87,6 +88,7 @@ function* sleeping<T>(syscall: string, body: SleepingBody<T>): Generator<Token, 
   for (;;) {
     let value: T | undefined;
     let error: unknown;
+    cacheCreds(l);
     try {
       value = yield* body(l);
     } catch (e) {
@@ -122,6 +124,7 @@ class QuickOperation<T> implements Operation<T>, Iterator<Token, T, undefined> {
     const l = caller(this.syscall);
     if (!this.ran) {
       this.ran = true;
+      cacheCreds(l);
       try {
         this.value = this.body(l);
       } catch (e) {

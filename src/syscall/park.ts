@@ -5,6 +5,7 @@ import { EFAULT, EINVAL, KernelAssertion } from "../sys/errno.js";
 import { LWP_UNPARK_MAX } from "../sys/param.js";
 import type { Lwp } from "../sys/lwp.js";
 import type { Token } from "../context/generator.js";
+import { cacheCreds } from "../kern/cred.js";
 import { parkBlock, parkUnblock, unpark } from "../kern/park.js";
 import { BLOCK_SWITCHED } from "../kern/sleepq.js";
 import { hintArg, lidArg, type Timespec, timespecArg, wordArg } from "./args.js";
@@ -62,6 +63,7 @@ class ParkOperation implements Operation<void>, Iterator<Token, void, undefined>
     let ts: Timespec | null;
     let hint: number;
     try {
+      cacheCreds(l);
       // Arguments first, before anything has happened.
       ts = timespecArg(this.ts, "lwpPark");
       hint = hintArg(this.hint, l.lid, "lwpPark");

@@ -455,13 +455,17 @@ test("LWP-44: LWPs of a system process are system LWPs", () => {
 test("LWP-45: credentials are the process's as they are now, not the creator's copy", () => {
   inMain(
     function* (l) {
-      l.proc.uid = 6;
-      l.prflag |= K.LPR_CRMOD;
+      const other = yield* S.lwpCreate(function* () {
+        yield* S.setuid(6);
+      });
+      yield* S.lwpWait(other);
+      // It has not entered the kernel since.
       const l2 = mustCreate();
-      assert.deepEqual([l.uid, l2.uid, l2.prflag & K.LPR_CRMOD], [5, 6, 0]);
+      assert.deepEqual([l.uid, l2.uid, l2.prflag & K.LPR_CRMOD], [0, 6, 0]);
+      assert.deepEqual([l.cred === l.proc.cred, l2.cred === l.proc.cred], [false, true]);
       yield* S.lwpSelf();
     },
-    { uid: 5 },
+    { uid: 0 },
   );
 });
 

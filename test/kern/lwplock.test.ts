@@ -179,6 +179,8 @@ describe("lwpUnsleep", () => {
     test(`LWP-83: one that is ${name} cannot be woken from outside`, () => {
       const { m, l } = sleeper();
       l.syncobj = sobj;
+      // As the kernel's own locks are waited for; those of programs can be interrupted.
+      if (sobj !== K.SOBJ_SCHED) l.flag &= ~K.LW_SINTR;
       const unsleep = () =>
         m.asCpu(() => {
           K.lwpLock(l);
