@@ -13,7 +13,8 @@
  * What the code finds as `__lwp` is the interface `Linkage` below. It is private to these two files.
  *
  * Stack traces name a factory's positions by a file name that ends in `?lwp=<hash>`. `mapStack` turns them
- * into positions of the original files; it can be called on any stack, and more than once.
+ * into positions of the original files; it can be called on any stack, and more than once. In realms that have
+ * no other way with stacks, `mapStacks` does so wherever one is read.
  */
 import { createHash } from "node:crypto";
 import { createRequire, isBuiltin, Module, SourceMap } from "node:module";
@@ -377,6 +378,34 @@ const factoryPosition = /file:\/\/\S*?\?lwp=([0-9a-f]{12}):(\d+):(\d+)/g;
 export function mapStack(stack: string): string {
   if (!stack.includes("?lwp=")) return stack;
   return stack.replace(/^[ \t]+at .*$/gm, (frame) => frame.replace(factoryPosition, mapPosition));
+}
+
+let mapsStacks = false;
+
+/**
+ * From now on, what `error.stack` gives in this realm names the original files of linked programs. Not where Node
+ * maps stacks itself (`--enable-source-maps`), which only it could go on doing.
+ */
+export function mapStacks(): void {
+  const before = Error.prepareStackTrace as typeof formatStack | undefined;
+  if (mapsStacks || (before === undefined && process.sourceMapsEnabled)) return;
+  mapsStacks = true;
+  const format = before ?? formatStack;
+  Error.prepareStackTrace = (error, frames) => {
+    const stack = format(error, frames);
+    return typeof stack === "string" ? mapStack(stack) : stack;
+  };
+}
+
+/** As the engine does it. */
+function formatStack(error: Error, frames: readonly NodeJS.CallSite[]): unknown {
+  let title: string;
+  try {
+    title = Error.prototype.toString.call(error);
+  } catch {
+    title = "<error>";
+  }
+  return [title, ...frames.map((frame) => `    at ${String(frame)}`)].join("\n");
 }
 
 function mapPosition(generated: string, hash: string, line: string, column: string): string {

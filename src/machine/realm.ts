@@ -37,6 +37,7 @@ import {
   isMachineModule,
   type LinkedProgram,
   mapStack,
+  mapStacks,
 } from "./factory.js";
 import type { Letter, News } from "./letters.js";
 import { observer, type ReportFormat } from "./observer.js";
@@ -199,6 +200,7 @@ export class Realm {
   /** Loads a program here; null, or why that failed. */
   async load({ program, linked }: Extract<Letter, { kind: "load" }>): Promise<string | null> {
     try {
+      mapStacks();
       const globals = this.#virtual?.globals(program) ?? {};
       let factory = this.#factories.get(linked.code);
       if (factory === undefined) {
