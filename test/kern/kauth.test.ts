@@ -72,10 +72,10 @@ test("MCH-113: the policy is asked at each call, about the caller's cached crede
   assert.equal(may(), true, "the caller still has what it entered with");
   q.uid = 10;
   assert.equal(may(), false, "the target is judged as it is now");
-  l.uid = 10;
+  (l.cred as K.Cred).euid = 10;
   assert.equal(may(), true);
   m.k.slots.auth.listeners.push(() => DENY);
   assert.equal(may(), false, "nothing was remembered");
   m.k.slots.auth.listeners.pop();
-  [p.uid, q.uid, l.uid] = [9, 9, 9];
+  [p.uid, q.uid, (l.cred as K.Cred).euid] = [9, 9, 9];
 });
