@@ -32,6 +32,7 @@ export * from "./kern/lwpfree.js";
 export * from "./kern/lwplock.js";
 export * from "./kern/lwpmigrate.js";
 export * from "./kern/lwpmisc.js";
+export * from "./kern/lwpreclaim.js";
 export * from "./kern/lwpref.js";
 export * from "./kern/lwpsuspend.js";
 export * from "./kern/lwpwait.js";
