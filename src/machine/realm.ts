@@ -28,7 +28,8 @@ import { type RealmServices, setThreadHost, type ThreadMain } from "../thread/ho
 import { threadEnding } from "../thread/ending.js";
 import { freeLeftovers } from "../thread/leftovers.js";
 import { dropLocals, freeRecord } from "../thread/record.js";
-import { mainRecord, startEntry } from "../thread/spawn.js";
+import { inContext, mainRecord, startEntry } from "../thread/spawn.js";
+import { asyncContext } from "./asynccontext.js";
 import {
   compileFactory,
   type Factory,
@@ -110,6 +111,7 @@ export class Realm {
         else catcher(error);
       },
       awaitHost,
+      asyncContext,
       unjoined: (pid, lid, error) => {
         const catcher = this.#catchers.get(pid);
         if (catcher === undefined) this.#say(observer().unjoined(this.k, pid, lid, error, this.#format));
@@ -241,7 +243,12 @@ export class Realm {
     const { k } = this;
     const t = mainRecord(k, []);
     if (t === null) return null;
-    const start = { kind: CTX_CLOSURE, arg: t.index, closure: main, realm: cur.cpu.realm };
+    const start = {
+      kind: CTX_CLOSURE,
+      arg: t.index,
+      closure: inContext(asyncContext(), main),
+      realm: cur.cpu.realm,
+    };
     const p = procSpawn(k, { comm, uid: DEFAULT_UID }, start);
     if (p === null) {
       freeRecord(k, t);

@@ -1,9 +1,8 @@
 /**
  * The end of a thread (THR-11): what its code returned or threw, and who is told.
  *
- * In steps: (1) its code has ended, with all its `finally` blocks and the destructors of its own values; (2) what others hang
- * on its exit runs; (3) the result is put where the joiner can take it; (4) under the record's lock the state changes and who
- * waits is woken; (5) its LWP exits.
+ * In steps: (1) its code has ended, with all its `finally` blocks and the destructors of its own values; (2) the result is put
+ * where the joiner can take it; (3) under the record's lock the state changes and who waits is woken; (4) its LWP exits.
  */
 import type { Kernel } from "../sys/kernel.js";
 import type { Lwp } from "../sys/lwp.js";
@@ -47,19 +46,16 @@ export const threadEnding: Ending = {
     const t = recordOf(l);
     if (t === null) return EXIT_LWP;
     if ((t.flags & THREAD_MAIN) === 0) {
-      runExitHooks(l);
       finish(l, t, THREAD_RETURNED, value);
       return EXIT_LWP;
     }
     l.retval = statusOf(value);
-    runExitHooks(l);
     finish(l, t, THREAD_RETURNED, undefined);
     return EXIT_PROC;
   },
   threw(l, error) {
     const t = recordOf(l);
     const how = howItEnded(t, error);
-    if (t !== null) runExitHooks(l);
     if (how === THREAD_FAILED && (t === null || (t.flags & THREAD_DETACHED) !== 0)) {
       threadHost(l.k).fatal(l.proc.pid, l.lid, error);
       if (t !== null) finish(l, t, THREAD_FAILED, undefined);
@@ -85,11 +81,6 @@ function howItEnded(t: ThreadRec | null, error: unknown): number {
 
 function recordOf(l: Lwp): ThreadRec | null {
   return l.arg === 0 ? null : l.k.threads.view(l.arg);
-}
-
-/** They are not the thread's own: what they throw is theirs to catch. */
-function runExitHooks(l: Lwp): void {
-  threadHost(l.k).exiting?.(l);
 }
 
 function statusOf(value: unknown): number {

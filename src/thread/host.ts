@@ -4,12 +4,14 @@
  * One per kernel and realm; the machine sets it up.
  */
 import type { Kernel } from "../sys/kernel.js";
-import type { Lwp } from "../sys/lwp.js";
 import { Decoder } from "./decode.js";
 import { Encoder } from "./encode.js";
 
 /** A generator function that threads start with. */
 export type ThreadMain = (...args: never[]) => Iterator<unknown, unknown, undefined>;
+
+/** Runs a function in an asynchronous context that was kept. */
+export type Enter = <R>(body: () => R) => R;
 
 /** What the machine provides. */
 export interface RealmServices {
@@ -21,8 +23,8 @@ export interface RealmServices {
   fatal(pid: number, lid: number, error: unknown): void;
   /** A thread that failed, whose process ends and nobody has joined it: reported at once. */
   unjoined(pid: number, lid: number, error: unknown): void;
-  /** What else the end of a thread runs, on its LWP, once its code has ended. It may not throw, nor wait. */
-  exiting?: (l: Lwp) => void;
+  /** The asynchronous context of the caller, for a closure that it starts; null if the host has nothing in it. */
+  readonly asyncContext?: () => Enter | null;
   /** Answers instead of the host what a thread of a simulated machine awaits: its value, or it throws. */
   readonly awaitHost?: (promise: PromiseLike<unknown>) => unknown;
 }

@@ -26,7 +26,7 @@ import { threadBody } from "../context/polls.js";
 import { lwpCreate, lwpStart } from "../kern/lwpcreate.js";
 import { lwpLock, lwpUnlock, lwpUnlockTo } from "../kern/lwplock.js";
 import { fail } from "../syscall/operation.js";
-import { type ThreadMain, threadHost } from "./host.js";
+import { type Enter, type ThreadMain, threadHost } from "./host.js";
 import { putArgs, takeArgs } from "./passing.js";
 import { freeRecord, newRecord } from "./record.js";
 
@@ -158,7 +158,10 @@ export function spawn<H>(
         : {
             kind: CTX_CLOSURE,
             arg: t.index,
-            closure: () => threadBody(f, f(...(args as never[]))),
+            closure: inContext(
+              host.asyncContext?.() ?? null,
+              () => threadBody(f, f(...(args as never[]))) as Body,
+            ),
             realm: k.mp ? l.cpu.realm : 0,
           };
     const l2 = lwpCreate(l, l.proc, LWP_DETACHED, start, l.class);
@@ -175,6 +178,23 @@ export function spawn<H>(
     freeRecord(k, t);
     throw error;
   }
+}
+
+/** A closure whose code runs in a context that was kept; null = in whatever its CPU has. */
+export function inContext(enter: Enter | null, start: () => Body): () => Body {
+  if (enter === null) return start;
+  return () => {
+    const body = enter(start);
+    return {
+      next: () => enter(() => body.next()),
+      throw(error) {
+        return enter(() => {
+          if (body.throw === undefined) throw error;
+          return body.throw(error);
+        });
+      },
+    };
+  };
 }
 
 /**
