@@ -14,10 +14,11 @@ import {
   THREAD_RUNNING,
   type ThreadRec,
 } from "../sys/thread.js";
-import type { Token } from "../context/generator.js";
+import { FATAL_SIGNAL, type Token } from "../context/generator.js";
 import { cvBroadcast } from "../kern/condvar.js";
 import { lwpLock, lwpUnlock } from "../kern/lwplock.js";
 import { lwpFind } from "../kern/lwpref.js";
+import { procKill } from "../kern/prockill.js";
 import { flushKicks } from "../kern/resched.js";
 import { spinEnter, spinExit } from "../kern/spin.js";
 import { lwpChangepri } from "../kern/synch.js";
@@ -27,7 +28,7 @@ import { cancelThread, setCancelState, testCancel } from "./cancel.js";
 import { AllOperation, type Named, RaceOperation } from "./combine.js";
 import { ThreadExit } from "./ending.js";
 import { registerHandle } from "./handles.js";
-import type { ThreadMain } from "./host.js";
+import { type ThreadMain, threadHost } from "./host.js";
 import { collect, JoinOperation, ThreadError } from "./join.js";
 import { letResultTravel } from "./passing.js";
 import { freeRecord, isGood, lockThread } from "./record.js";
@@ -251,7 +252,8 @@ export class Thread<out T = unknown> {
   }
 
   /**
-   * Nobody will join: its record goes with it, now if it has ended. Who waits in `join` gets EINVAL. One that is detached
+   * Nobody will join: its record goes with it, now if it has ended; what it threw then ends the process, as if it had been
+   * detached before. Who waits in `join` gets EINVAL. One that is detached
    * already is left as it is.
    *
    * Error: ESRCH. Does not sleep. Source: pthread_detach(3).
@@ -259,7 +261,8 @@ export class Thread<out T = unknown> {
   detach(): Operation<void> {
     return quick("Thread.detach", (l) => {
       lockThread(l, this.#rec, this.#gen, "Thread.detach");
-      detach(l, this.#rec);
+      if (this.#rec.state === THREAD_FAILED) failDetached(l, this.#rec);
+      else detach(l, this.#rec);
     });
   }
 
@@ -426,6 +429,19 @@ class Uncancellable<R> implements Operation<R> {
   }
 }
 guardOperation(Uncancellable.prototype);
+
+/** The same for one that has failed already: its exception has nobody left to hear it, and ends the process. */
+function failDetached(l: Lwp, t: ThreadRec): void {
+  const { k } = l;
+  const { lid } = t;
+  try {
+    collect(k, t);
+  } catch (error) {
+    if (!(error instanceof ThreadError)) throw error;
+    threadHost(k).fatal(l.proc.pid, lid, error.cause);
+    procKill(k, l.proc.pid, FATAL_SIGNAL);
+  }
+}
 
 /** Detaches a thread, whose record is locked, and unlocks it. */
 function detach(l: Lwp, t: ThreadRec): void {

@@ -142,6 +142,21 @@ describe("errors of a thread", () => {
     assert.match(stderr, /thread 2 ended it with an exception:\nError: unheard\n +at fails \(.*\.ts:9:\d+\)/);
     assert.match(stderr, /\[cause\]: Error: deeper/);
   });
+
+  test("of a thread that had failed before it was detached end the process too", async () => {
+    const text = `
+      import { Thread, schedYield } from "lwp";
+      export function* main() {
+        const failed = yield* Thread.spawn(function* () { throw new Error("before"); });
+        yield* schedYield();
+        yield* failed.detach();
+        for (;;) yield* schedYield();
+      }
+    `;
+    const { status, stderr } = await lwpRun(text, 2);
+    assert.equal(status, 134, stderr);
+    assert.match(stderr, /thread 2 ended it with an exception:\nError: before/);
+  });
 });
 
 test("join: once, by one, not by oneself; a detached thread cannot be joined", async () => {
