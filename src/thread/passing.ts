@@ -72,6 +72,9 @@ export function putArgs(k: Kernel, t: ThreadRec, args: readonly unknown[]): void
   if (args.length > 0) store(k, t, threadHost(k).encoder.encode(args, "args"), "Thread.spawn");
 }
 
+/** The realm of CPU 0, which collects processes, and reports the errors that nobody has asked for: so they all get there. */
+const COLLECTOR = 1;
+
 const NO_ARGS: readonly unknown[] = [];
 
 /** Takes them out. */
@@ -85,7 +88,8 @@ export function takeArgs(k: Kernel, t: ThreadRec): readonly unknown[] {
  */
 export function putResult(k: Kernel, t: ThreadRec, value: unknown, failed: boolean): void {
   if (putPlain(t, value)) return;
-  if (t.realm !== 0 && (t.flags & THREAD_ABROAD) === 0) {
+  const stays = t.realm !== 0 && (t.flags & THREAD_ABROAD) === 0;
+  if (stays && !(failed && t.realm !== COLLECTOR)) {
     t.valueKind = VALUE_LOCAL;
     threadHost(k).locals.set(t.index, value);
   } else if (failed) putThrown(k, t, value);

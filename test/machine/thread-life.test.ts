@@ -116,6 +116,23 @@ describe("the end of a process", () => {
     });
   }
 
+  test("so is one of a thread that stayed on another CPU", async () => {
+    const text = `
+      import { Thread } from "lwp";
+      export function* main() {
+        yield* (yield* Thread.with({ cpu: 1 }).spawn(there)).join();
+        yield* Thread.sleep(30);
+      }
+      function* there() {
+        yield* Thread.spawn(function* () { throw new RangeError("from CPU " + Thread.cpu); });
+        yield* Thread.yield();
+      }
+    `;
+    const { status, stderr } = await lwpRun(text, 2);
+    assert.equal(status, 1, stderr);
+    assert.match(stderr, /RangeError: from CPU 1\n\s+at .*\.ts:8:\d+/);
+  });
+
   test("a failure that nobody joined rejects run", async () => {
     const cause = new Error("never heard");
     await assert.rejects(
