@@ -18,6 +18,7 @@ program
   .option("--no-preempt", "preempt no thread because its time slice is over")
   .option("--stats", "print what each CPU did, on standard error")
   .option("--json", "with --stats: one line of JSON")
+  .option("--ps <seconds>", "print a table of the threads every so often, on standard error", secondsArgument)
   .option("--sysctl <name=value>", "set something before the program starts; may be repeated", setting, [])
   .passThroughOptions()
   .action(run);
@@ -32,6 +33,12 @@ program
   .action(sysctlCommand);
 
 await program.parseAsync();
+
+function secondsArgument(text: string): number {
+  const seconds = Number(text);
+  if (!(seconds >= 0.01 && seconds <= 86_400)) throw new InvalidArgumentError("must be from 0.01 to 86400.");
+  return seconds;
+}
 
 function setting(text: string, before: readonly Setting[]): Setting[] {
   const parsed = parseSetting(text);

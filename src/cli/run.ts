@@ -11,6 +11,7 @@ import { boot, type Machine } from "../machine/machine.js";
 import { writeNow } from "../machine/output.js";
 import { type Exit, MachineError } from "../machine/process.js";
 import type { CpuStats } from "../machine/stats.js";
+import { livePs } from "./live.js";
 import { applySettings, type Setting, SettingError } from "./sysctl.js";
 
 export const STATUS_NOT_STARTED = 2;
@@ -22,6 +23,8 @@ export interface RunOptions {
   readonly stats?: boolean;
   readonly json?: boolean;
   readonly sysctl?: readonly Setting[];
+  /** Seconds between two tables of the threads. */
+  readonly ps?: number;
 }
 
 /** Runs the program and ends the host process with its status. */
@@ -32,13 +35,16 @@ export async function run(file: string, args: readonly string[], options: RunOpt
     machine = await boot({
       cpus: options.cpus,
       preempt: options.preempt,
-      dedicated: true,
+      // Tables are printed by the event loop, which a dedicated CPU 0 may block.
+      dedicated: options.ps === undefined,
       reports: options.json === true ? "json" : "text",
     });
     applySettings(machine, options.sysctl ?? []);
     const bootMs = performance.now();
+    const endPs = startPs(machine, options);
     const p = await machine.execLinked(linked, args);
     const exit = await p.exited;
+    endPs();
     const stats = machine.stats();
     await machine.shutdown();
     if (options.stats === true)
@@ -49,6 +55,11 @@ export async function run(file: string, args: readonly string[], options: RunOpt
     if (error instanceof MachineError) await machine?.shutdown();
     return process.exit(explain(error));
   }
+}
+
+function startPs(machine: Machine, { ps, json }: RunOptions): () => void {
+  if (ps === undefined) return () => {};
+  return livePs(machine, { seconds: ps, json: json === true, terminal: process.stderr.isTTY === true });
 }
 
 function statusOf(exit: Exit): number {

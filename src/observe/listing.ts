@@ -7,28 +7,16 @@
  */
 import type { Kernel, Pool } from "../sys/kernel.js";
 import type { Lwp } from "../sys/lwp.js";
-import {
-  CTX_ENTRY,
-  LP_RUNNING,
-  LSIDL,
-  LSONPROC,
-  LSRUN,
-  LSSLEEP,
-  LSSTOP,
-  LSSUSPENDED,
-  LSZOMB,
-  LW_SINTR,
-} from "../sys/param.js";
+import { CTX_ENTRY, LP_RUNNING, LSONPROC, LW_SINTR } from "../sys/param.js";
 import type { Proc } from "../sys/proc.js";
 import type { View } from "../sys/record.js";
 import { CALLOUT_PENDING, CO_FLAGS, CO_TIME } from "../sys/shapes.js";
 import { lwpEprio } from "../kern/priority.js";
 import { entryName } from "../thread/host.js";
 import type { ListOptions, LwpInfo, LwpName, LwpWait } from "../machine/observer.js";
+import { stateLetter } from "./psstate.js";
 import { describeWait } from "./waits.js";
 
-/** Seconds of sleep after which a thread counts as idle: MAXSLP. */
-const LONG_SLEEP = 20;
 const TRIES = 4;
 
 /** All LWPs by pid and lid. */
@@ -90,25 +78,7 @@ function procOf(l: Lwp): Proc | null {
 }
 
 function letterOf(l: Lwp): string {
-  switch (l.stat) {
-    case LSONPROC:
-      return "O";
-    case LSRUN:
-      return "R";
-    case LSSLEEP:
-      if ((l.flag & LW_SINTR) === 0) return "D";
-      return l.slptime >= LONG_SLEEP ? "I" : "S";
-    case LSSTOP:
-      return "T";
-    case LSSUSPENDED:
-      return "U";
-    case LSZOMB:
-      return "Z";
-    case LSIDL:
-      return "N";
-    default:
-      return "?";
-  }
+  return stateLetter({ stat: l.stat, interruptible: (l.flag & LW_SINTR) !== 0, slptime: l.slptime });
 }
 
 /** What it was charged, and what it has run since it was put on its CPU. */
