@@ -1,21 +1,87 @@
 /**
- * The state of an LWP, and the one function that writes it (R7).
+ * LWPs: what they are, the states they are in, and which lock covers each. Start reading here.
  *
- *   RUN ------> ONPROC            ONPROC ---> RUN, SLEEP, STOP, SUSPENDED, ZOMB
- *                                        ---> IDL (kernel threads)
- *   STOP -----> RUN, SLEEP        SUSPENDED -> RUN
- *          `--> ONPROC (*)               `--> ONPROC (*)
- *   SLEEP ----> RUN, ONPROC (*)   IDL ------> RUN, SUSPENDED, STOP
- *          `--> STOP (+)                 `--> ONPROC (kernel threads), ZOMB (never started)
+ * An LWP ("lightweight process") is a thread as the kernel sees it: something that a CPU can run. It belongs to one process
+ * for life; a process that lives has at least one. What its LWPs share, such as limits, credentials and whether it is
+ * stopped, is the process's (sys/proc.ts); what each has of its own is the LWP's (sys/lwp.ts). The kernel's own threads are
+ * LWPs of process 0.
  *
- *   (*) while it has not yet left its CPU: LP_RUNNING.   (+) from an interruptible sleep: LW_SINTR.
+ * ## States
  *
- * Every change needs the LWP's lock. Which lock that is depends on the state (LWP-17):
+ * Four say what is:
+ *
+ *   ONPROC      a CPU runs it, its program's code or the kernel's on its behalf
+ *   RUN         it stands on the run queue of a CPU
+ *   IDL         it has been made and not yet started, or is a kernel thread without work
+ *   SUSPENDED   another LWP of its process has suspended it, or the machine shuts down
+ *
+ * Three say what is meant. The LWP may still be on its CPU, on its way to the switch; `LP_RUNNING` in `l.pflag` tells, and
+ * whoever asks whether it is off its CPU asks that:
+ *
+ *   SLEEP       it stands on a sleep queue, and waits for a wakeup
+ *   STOP        its process is stopped; in the kernel it may run for a moment, in user mode it does not
+ *   ZOMB        it has exited, and somebody may collect it
+ *
+ * Stopping is decided for a whole process (procstop.ts), suspending for one LWP (lwpsuspend.ts). Either waits until the LWP
+ * is about to return to user mode, or finds it in a sleep that may be interrupted: so whoever is halted holds no lock.
+ *
+ * ## Transitions
+ *
+ *                   lwpCreate
+ *                       |                                        (+) only from an interruptible sleep: LW_SINTR
+ *                       v        start                           (*) also back to ONPROC, while it has not left
+ *                      IDL -------------------.                      its CPU: LP_RUNNING
+ *                      | |  born halted       |
+ *     thrown away      | `-----> SUSPENDED    |
+ *     .----------------'   `---> STOP         |
+ *     |                                       v      chosen
+ *     |            .-----------------------> RUN <-----------> ONPROC ----> IDL  (kernel threads, and back)
+ *     |            |                          ^    preempted     |
+ *     |            |  wakeup (*)              |                  |
+ *     |          SLEEP <----------------------+------------------+   waits
+ *     |            ^ |                        |                  |
+ *     |            | v  (+)      continue (*) |                  |
+ *     |           STOP -----------------------+------------------+   its process stops
+ *     |                                       |                  |
+ *     |         SUSPENDED --------------------' <----------------+   suspended
+ *     |                      continue (*)                        |
+ *     `------------------------> ZOMB <--------------------------'   exits
+ *
+ * `TRANSITIONS` below is the same as a table. Every change goes through `setStat`, which refuses all others (R7).
+ *
+ * ## Locks
+ *
+ * One spin lock at a time covers an LWP; `l.mutex` says which. It follows the state, so that whoever works on a queue has
+ * all LWPs on it locked at once: the lock is *lent*. It may change until it is held, so an LWP is taken with `lwpLock`,
+ * which looks again (lwplock.ts).
  *
  *   ONPROC, ZOMB       its CPU's lwplock
  *   IDL, RUN           its CPU's run-queue lock (idle threads: the lwplock)
  *   SLEEP              the lock of the sleep queue it is on
  *   STOP, SUSPENDED    the sleep queue's while it is on one, else its CPU's lwplock
+ *
+ * A change of state needs that lock. Into and out of IDL, ZOMB, STOP and SUSPENDED needs the process's lock too, and its
+ * counters move with it: `p.nrlwps` counts IDL, RUN, ONPROC and SLEEP, those that run or soon may. Between RUN, ONPROC and
+ * SLEEP nothing of the process changes, so a switch never takes its lock.
+ *
+ * The order in which they are taken, outermost first:
+ *
+ *   proc_lock -> p.lock -> lwplock -> sleep queue -> turnstile chain -> run queue
+ *
+ * Of two run queues that of the lower CPU comes first.
+ *
+ * ## What is different because a CPU is a JavaScript realm
+ *
+ * - Nothing interrupts kernel code on its own CPU. A thread is left only where it leaves: at an operation, a poll, a switch.
+ *   There are no interrupt levels, and a spin lock is never held across a switch.
+ * - A switch is two halves. `miSwitch` picks the next LWP and says "leave"; the context returns to the dispatcher, which
+ *   marks it saved (`l.ctxswtch`) and resumes the next. Whoever takes over an LWP waits for that mark.
+ * - The context of a thread, a generator, lives in one realm and cannot be moved: such an LWP runs only on that realm's
+ *   CPUs. One that has not started, or whose whole state is in kernel memory, may go anywhere (R4).
+ * - "Return to user mode" is the end of every operation: `userret`, where signals, suspension, exit and preemption happen.
+ * - The exit of an LWP runs on its own context, after its program's code has ended, and may wait there.
+ * - Records are words that all realms see. The host may stop a realm at any point, also one that holds a spin lock: waiting
+ *   for a lock ends in a sleep, and looks whether the owner's CPU still lives.
  */
 import { LwpRecord, type Lwp } from "../sys/lwp.js";
 import {
