@@ -77,8 +77,9 @@ export function asksForUserret(l: Lwp): boolean {
 
 const AGAIN = 3;
 
-/** What this CPU has been asked for. */
-function poll(l: Lwp, ci: Cpu, attention: number): number {
+/** What this CPU has been asked for. With preemption off it waits, but for the tick and the end of the machine. */
+function poll(l: Lwp, ci: Cpu, wanted: number): number {
+  const attention = l.nopreempt === 0 ? wanted : wanted & (ATTN_HALT | ATTN_TICK);
   if ((attention & (ATTN_HALT | ATTN_SLICE)) !== 0) return RET_SWITCH;
   if ((attention & ATTN_TICK) !== 0) {
     clockPoll(ci);

@@ -101,7 +101,7 @@ function pollCounted(mayLeave: boolean): boolean {
 function look(ci: Cpu, mayLeave: boolean): boolean {
   const l = cur.lwp;
   if (l === null || (l.flag & LW_IDLE) !== 0) return false;
-  if (mayLeave) return answer(l, ask(l));
+  if (mayLeave && l.nopreempt === 0) return answer(l, ask(l));
   if ((ci.attention & ATTN_HALT) !== 0 || (l.flag & LW_WEXIT) !== 0) throw KILLED;
   return false;
 }
