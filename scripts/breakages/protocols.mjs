@@ -7,6 +7,7 @@ const locks = "lockstep/locks";
 const sleep = "lockstep/sleep";
 const cpus = "lockstep/cpus";
 const life = "lockstep/life";
+const waits = "lockstep/waits";
 
 export const breakages = [
   {
@@ -264,5 +265,21 @@ export const breakages = [
     find: "lwpLock(l); return miSwitch(l);",
     replace: "lwpLock(l); if (l.stat === LSONPROC) setStat(l, LSSTOP); return miSwitch(l);",
     test: life,
+  },
+  {
+    point: "wait.tried",
+    name: "who waits for one of several threads does not look once more",
+    file: "thread/combine.js",
+    find: "if (this.isReady()) {",
+    replace: "if (false) {",
+    test: waits,
+  },
+  {
+    point: "wait.tried",
+    name: "who joins does not look once more",
+    file: "thread/join.js",
+    find: "if (t.state !== THREAD_RUNNING) { spinExit(l.k, t.lock); return BLOCK_RETRY; }",
+    replace: "",
+    test: waits,
   },
 ];

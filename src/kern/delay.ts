@@ -65,6 +65,8 @@ export const DELAY_POINTS = [
   "cpu.relax",
   /** `sigswitch` has set LSSTOP, holds no lock, and will switch. */
   "sigswitch.stopped",
+  /** An operation of the library has not found what it waits for, and will look once more before it sleeps. */
+  "wait.tried",
 ] as const;
 
 export type DelayPoint = (typeof DELAY_POINTS)[number];
@@ -104,6 +106,7 @@ export const AT_RWLOCK_HELD = 24;
 export const AT_RWLOCK_EXIT = 25;
 export const AT_CPU_RELAX = 26;
 export const AT_SIGSWITCH_STOPPED = 27;
+export const AT_WAIT_TRIED = 28;
 
 /** Stands at a window, if this CPU is armed for it. */
 export function delayPoint(k: Kernel, point: number): void {

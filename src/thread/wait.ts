@@ -19,6 +19,7 @@ import { LSSLEEP, LW_SINTR, LW_USERRET } from "../sys/param.js";
 import type { Token } from "../context/generator.js";
 import { asCpu } from "../cpu/dispatcher.js";
 import { endIdleWait } from "../cpu/loop.js";
+import { AT_WAIT_TRIED, delayPoint } from "../kern/delay.js";
 import { hostwaitAdd } from "../kern/hostwait.js";
 import { lwpLock, lwpUnlock } from "../kern/lwplock.js";
 import { BLOCK_SWITCHED, sleepqUnblock } from "../kern/sleepq.js";
@@ -152,6 +153,7 @@ export abstract class BlockingOperation<T> implements Operation<T>, Iterator<Tok
   private sleep(l: Lwp): boolean {
     const limits = this.limits;
     this.ticks = limits === null ? 0 : limits.enter(l);
+    delayPoint(l.k, AT_WAIT_TRIED);
     const how = this.block(l, this.ticks);
     if (how === BLOCK_SWITCHED) {
       this.phase = ASLEEP;

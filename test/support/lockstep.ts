@@ -13,6 +13,7 @@ import { after, test } from "node:test";
 import { boot, type Machine } from "lwp";
 import * as K from "lwp/kernel";
 import type * as S from "lwp/syscall";
+import type * as T from "lwp";
 import { linkProgram } from "#dist/machine/link.js";
 import { mailbox, SCENARIO_WORDS, scenarioWords, SCRATCH_WORDS, Word } from "./lockstep-words.js";
 
@@ -20,6 +21,7 @@ import { mailbox, SCENARIO_WORDS, scenarioWords, SCRATCH_WORDS, Word } from "./l
 export interface Tools {
   readonly K: typeof K;
   readonly S: typeof S;
+  readonly T: typeof T;
   readonly k: K.Kernel;
   /** The agent. */
   readonly l: K.Lwp;
@@ -35,6 +37,8 @@ export interface Tools {
   step(n: number, flags?: number): number;
   /** Starts a thread on the agent's CPU; returns its lid. */
   spawn(body: () => Generator<K.Token, unknown, undefined>, flags?: number): number;
+  /** A portable entry, which returns its argument. */
+  readonly entry: (value: number) => Generator<K.Token, number, undefined>;
   /** The code of the error that the body throws, or "". */
   code(body: () => unknown): string;
 }

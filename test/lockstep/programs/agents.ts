@@ -5,6 +5,7 @@
  */
 import * as K from "lwp/kernel";
 import * as S from "lwp/syscall";
+import * as T from "lwp";
 import { Word, mailbox, scenarioWords, STEP } from "../../support/lockstep-words.js";
 import type { Tools } from "../../support/lockstep.js";
 
@@ -50,6 +51,12 @@ export function* agent(): Generator<K.Token, void, undefined> {
   }
 }
 
+/** What a thread may be started with on another CPU. */
+export function* returns(value: number): Generator<K.Token, number, undefined> {
+  yield* S.schedYield();
+  return value;
+}
+
 /** Sets the agents up, one for each CPU, and waits until they have gone. `entry`: the number of `agent`. */
 export function* main(args: string[]): Generator<K.Token, number, undefined> {
   const l = K.cur.lwp;
@@ -87,6 +94,8 @@ function tools(l: K.Lwp): Tools {
   return {
     K,
     S,
+    T,
+    entry: returns,
     k,
     l,
     p: l.proc,

@@ -1,0 +1,82 @@
+// The window between an operation's look at what it waits for and its sleep.
+import assert from "node:assert/strict";
+import { type Action, window } from "../support/lockstep.js";
+
+const giveWay: Action = function* (x) {
+  for (let i = 0; i < 4; i++) yield* x.S.schedYield();
+};
+
+/** Starts a thread on CPU 1, whose agent has it, and waits for its end: its value, or the number of an error. */
+const join: Action = function* (x) {
+  const t = yield* x.T.Thread.with({ cpu: 1 }).spawn(x.entry, 7);
+  x.w[x.at(16)] = t.lid;
+  return yield* t.join();
+};
+const race: Action = function* (x) {
+  return yield* x.T.Thread.race([yield* x.T.Thread.with({ cpu: 1 }).spawn(x.entry, 7)]);
+};
+const all: Action = function* (x) {
+  const [value] = yield* x.T.Thread.all([yield* x.T.Thread.with({ cpu: 1 }).spawn(x.entry, 7)]);
+  return value;
+};
+/** Waits for what never comes, at most for ever; the error number that ends it. */
+const waits: Action = function* (x) {
+  try {
+    yield* x.T.Thread.sleep(1e9);
+    return 0;
+  } catch (error) {
+    return (error as { errno: number }).errno;
+  }
+};
+/** Cancels the thread of an agent's LWP, and takes that back later. */
+const cancel: Action = function* (x, lid) {
+  const t = x.k.threads.view(x.lwp(lid).arg);
+  x.K.spinEnter(x.k, t.lock);
+  t.cancel |= x.K.CANCEL_PENDING;
+  x.K.spinExit(x.k, t.lock);
+  try {
+    yield* x.S.lwpWakeup(lid);
+  } catch {
+    // It does not sleep.
+  }
+};
+const forget: Action = (x) => {
+  x.k.threads.view(x.l.arg).cancel = 0;
+};
+/** ECANCELED */
+const CANCELED = 87;
+
+window("wait.tried", {
+  "the thread ends before its joiner sleeps: it looks once more, and does not": async (rig) => {
+    for (const action of [join, race, all]) {
+      const a = await rig.hold(0, "wait.tried", action);
+      await rig.call(1, giveWay);
+      rig.go(0);
+      assert.equal(await rig.awake(a, 0), 7);
+    }
+  },
+  "the joiner sleeps first, and is woken by the end": async (rig) => {
+    for (const action of [join, race, all]) {
+      const a = await rig.hold(0, "wait.tried", action);
+      rig.go(0);
+      await rig.untilState(rig.lid(0), "SLEEP");
+      await rig.call(1, giveWay);
+      assert.equal(await rig.awake(a, 0), 7);
+    }
+  },
+  "cancelled in the window, it does not sleep": async (rig) => {
+    const a = await rig.hold(0, "wait.tried", waits);
+    await rig.call(1, cancel, rig.lid(0));
+    rig.go(0);
+    assert.equal(await rig.awake(a, 0), CANCELED);
+    await rig.call(0, forget);
+  },
+  "cancelled asleep, it is woken": async (rig) => {
+    const a = await rig.hold(0, "wait.tried", waits);
+    rig.go(0);
+    await rig.untilState(rig.lid(0), "SLEEP");
+    await rig.call(1, cancel, rig.lid(0));
+    assert.equal(await rig.awake(a, 0), CANCELED);
+    await rig.call(0, forget);
+  },
+});
