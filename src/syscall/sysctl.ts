@@ -11,7 +11,8 @@ import { fail, type Operation, quick } from "./operation.js";
  */
 export function sysctl(name: string, value?: number): Operation<SysctlValue> {
   return quick("sysctl", (l) => {
-    const result = kernSysctl(l.k, l.uid, String(name), value);
+    const uid = l.cred === null ? l.uid : l.cred.euid;
+    const result = kernSysctl(l.k, uid, String(name), value);
     if (result.error !== 0) fail(result.error, "sysctl", l.lid, `${name}`);
     return result.value as SysctlValue;
   });
