@@ -9,7 +9,7 @@ export { LwpError } from "./sys/errno.js";
 export type { EventOptions, EventStream, EventType, MachineEvent } from "./machine/events.js";
 export { boot, type BootOptions, Machine } from "./machine/machine.js";
 export { WorkersError } from "./machine/means.js";
-export { type Exit, ExitError, MachineError, type Process } from "./machine/process.js";
+export { type Exit, ExitError, MachineError, type Process, StallError } from "./machine/process.js";
 export { run } from "./machine/run.js";
 export { runSimulated, SimulatedMachine, type Simulation } from "./machine/simulated.js";
 export type { CpuStats } from "./machine/stats.js";

@@ -10,6 +10,7 @@ export * from "./cpu/clock.js";
 export * from "./cpu/hostport.js";
 export * from "./cpu/lockstep.js";
 export * from "./cpu/loop.js";
+export * from "./cpu/quiet.js";
 export * from "./cpu/simulated.js";
 export * from "./kern/callout.js";
 export * from "./kern/condvar.js";

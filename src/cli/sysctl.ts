@@ -62,7 +62,7 @@ export function parseSetting(given: string): Setting | null {
 }
 
 /** Makes the settings, in order. Throws the first error with a line that says which it was. */
-export function applySettings(machine: Machine, settings: readonly Setting[]): void {
+export function applySettings(machine: Pick<Machine, "sysctl">, settings: readonly Setting[]): void {
   for (const { name, value } of settings) {
     try {
       machine.sysctl(name, value);

@@ -14,8 +14,11 @@ export const BEAT_MS = 2;
 
 const ATTENTION = CpuRecord.offset.attention;
 
-/** One beat. `embedded`: CPU 0's event loop has work of its own. Under lockstep the controller is the clock. */
-export function clockBeat(k: Kernel, embedded: boolean): void {
+/**
+ * One beat. `turnBeats`: CPU 0's event loop has work of its own, and turns every so many beats; 0 = it has none. Under lockstep the
+ * controller is the clock.
+ */
+export function clockBeat(k: Kernel, turnBeats: number): void {
   const { g, w } = k;
   if (g.lockstep !== 0) return;
   const now = k.port.now();
@@ -24,13 +27,14 @@ export function clockBeat(k: Kernel, embedded: boolean): void {
   const ticks = Math.floor(now * k.hz) + 1;
   const ticked = ticks !== g.ticks;
   if (ticked) g.ticks = ticks;
+  const turns = turnBeats !== 0 && g.heartbeat % turnBeats === 0;
   for (let i = 1; i <= g.ncpu; i++) {
     const ci = k.cpus.view(i);
     const idle = ci.sleeping !== 0;
     let bits = 0;
     // SCH-52: an idle CPU looks for something to steal at every tick.
     if (ticked && (!idle || ci.ncallouts !== 0 || schedVictim(k, ci) !== null)) bits |= ATTN_TICK;
-    if (!idle && (ci.hostwait !== 0 || (embedded && i === 1))) bits |= ATTN_SLICE;
+    if (!idle && (ci.hostwait !== 0 || (turns && i === 1))) bits |= ATTN_SLICE;
     if (bits === 0) continue;
     Atomics.or(w, ci.at + ATTENTION, bits);
     if (idle) k.port.notify(ci);

@@ -8,8 +8,8 @@
  * more; (4) wait for `wake` to change. See kern/resched.ts for the other side.
  */
 import { type Cpu, CpuRecord } from "../sys/cpu.js";
-import { ATTN_HALT, CPU_HALTED } from "../sys/param.js";
-import { AT_IDLE_ANNOUNCED, AT_IDLE_SLEEPING, delayPoint } from "../kern/delay.js";
+import { ASLEEP_BLOCKED, ASLEEP_IN_LOOP, ATTN_HALT, AWAKE, CPU_HALTED } from "../sys/param.js";
+import { AT_IDLE_ANNOUNCED, AT_IDLE_SLEEPING, AT_IDLE_WOKEN, delayPoint } from "../kern/delay.js";
 import { cpuRunning } from "../kern/init.js";
 import { schedVictim } from "../kern/placement.js";
 import { clockPoll } from "../kern/softclock.js";
@@ -17,16 +17,28 @@ import { asCpu, dispatch, STOP_HALT, STOP_SLICE } from "./dispatcher.js";
 
 const SLEEPING = CpuRecord.offset.sleeping;
 const WAKE = CpuRecord.offset.wake;
+const TURNS = CpuRecord.offset.turns;
 const STATE = CpuRecord.offset.state;
 const ATTENTION = CpuRecord.offset.attention;
 /** Longest blocking wait in milliseconds; a wake-up that only this finds was lost, and is counted. */
 const IDLE_WAIT_MS = 1000;
+/** A CPU that listens waits in its event loop once it has idled so long, and turns it so often while it computes. */
+const LISTEN_IDLE_MS = 20;
+const LISTEN_TURN_MS = 50;
 
 export interface LoopOptions {
   /** Whether the realm's event loop has work of its own now: then never block it, and turn it once a slice. */
   embedded(): boolean;
   /** Rounds to spin before going to sleep. */
   readonly idleSpins: number;
+  /**
+   * Its event loop hears signals: it turns every now and then whatever the LWPs do, and a CPU that has idled for a while
+   * waits in it.
+   */
+  readonly listens: boolean;
+  /** The CPU begins to wait in its event loop; it is awake again. */
+  rest(): void;
+  rise(): void;
   /** Turns the event loop once. */
   turn(): Promise<void>;
   /** Looks at what is not an LWP's: letters, dead processes. True if it did something. */
@@ -36,6 +48,7 @@ export interface LoopOptions {
 /** Runs the CPU until the machine stops. */
 export async function cpuLoop(ci: Cpu, options: LoopOptions): Promise<void> {
   const { k } = ci;
+  const listener = options.listens ? new Listener() : DEAF;
   cpuRunning(ci);
   for (;;) {
     const why = dispatch(ci, Number.POSITIVE_INFINITY);
@@ -43,15 +56,54 @@ export async function cpuLoop(ci: Cpu, options: LoopOptions): Promise<void> {
     const errand = options.errands();
     if (typeof errand === "boolean" ? errand : await errand) continue;
     if (why === STOP_SLICE) {
-      if (ci.hostwait !== 0 || options.embedded()) await options.turn();
+      if (ci.hostwait !== 0 || options.embedded() || listener.isDue()) {
+        listener.turned();
+        await options.turn();
+      }
       continue;
     }
-    const waiting = idleWait(ci, options);
-    if (waiting !== null) await waiting;
+    const inLoop = ci.hostwait !== 0 || options.embedded() || !k.shared || listener.hasIdled(ci);
+    const waiting = idleWait(ci, options, inLoop);
+    if (waiting !== null) {
+      options.rest();
+      await waiting;
+      options.rise();
+      listener.turned();
+    }
+    delayPoint2(ci, AT_IDLE_WOKEN);
     wakeUp(ci);
   }
+  options.rise();
   Atomics.store(k.w, ci.at + STATE, CPU_HALTED);
 }
+
+/** When the event loop of a CPU that hears signals must be looked after. */
+class Listener {
+  #turnedAt = performance.now();
+  #idleSince = 0;
+  #switches = -1;
+
+  /** The event loop turns now. */
+  turned(): void {
+    this.#turnedAt = performance.now();
+  }
+
+  /** Whether it has not turned for long. */
+  isDue(): boolean {
+    return performance.now() - this.#turnedAt >= LISTEN_TURN_MS;
+  }
+
+  /** Whether the CPU, which is idle, has run nothing for long. */
+  hasIdled(ci: Cpu): boolean {
+    const now = performance.now();
+    if (ci.nswitch !== this.#switches) this.#idleSince = now;
+    this.#switches = ci.nswitch;
+    return now - this.#idleSince >= LISTEN_IDLE_MS;
+  }
+}
+
+/** Of a CPU that does not listen. */
+const DEAF = { turned: () => {}, isDue: () => false, hasIdled: () => false };
 
 /** Whether there is a reason to dispatch. */
 function hasWork(ci: Cpu): boolean {
@@ -61,16 +113,15 @@ function hasWork(ci: Cpu): boolean {
 }
 
 /** Blocks, or returns a promise to wait for; null = there was something to do, or it is over. */
-function idleWait(ci: Cpu, options: LoopOptions): Promise<unknown> | null {
+function idleWait(ci: Cpu, options: LoopOptions, inLoop: boolean): Promise<unknown> | null {
   const { k } = ci;
   const { w } = k;
-  const inLoop = ci.hostwait !== 0 || options.embedded() || !k.shared;
   if (!inLoop) for (let i = 0; i < options.idleSpins; i++) if (hasWork(ci)) return null;
-  Atomics.store(w, ci.at + SLEEPING, 1);
+  Atomics.store(w, ci.at + SLEEPING, inLoop ? ASLEEP_IN_LOOP : ASLEEP_BLOCKED);
   delayPoint2(ci, AT_IDLE_ANNOUNCED);
   const seen = Atomics.load(w, ci.at + WAKE);
   if (hasWork(ci)) {
-    Atomics.store(w, ci.at + SLEEPING, 0);
+    Atomics.store(w, ci.at + SLEEPING, AWAKE);
     return null;
   }
   delayPoint2(ci, AT_IDLE_SLEEPING);
@@ -81,7 +132,8 @@ function idleWait(ci: Cpu, options: LoopOptions): Promise<unknown> | null {
     const result = Atomics.waitAsync(w, ci.at + WAKE, seen, tick);
     return result.async ? result.value : null;
   }
-  const how = Atomics.wait(w, ci.at + WAKE, seen, Math.min(tick, IDLE_WAIT_MS));
+  const limit = options.listens ? LISTEN_IDLE_MS : IDLE_WAIT_MS;
+  const how = Atomics.wait(w, ci.at + WAKE, seen, Math.min(tick, limit));
   if (how === "timed-out" && hasWork(ci) && (ci.attention & ATTN_HALT) === 0) ci.lostWakeups++;
   return null;
 }
@@ -111,7 +163,9 @@ function delayPoint2(ci: Cpu, point: number): void {
 /** Awake: the time has gone on meanwhile. */
 function wakeUp(ci: Cpu): void {
   const { k } = ci;
-  Atomics.store(k.w, ci.at + SLEEPING, 0);
+  // See quiet.ts: first the count, then anything else.
+  Atomics.add(k.w, ci.at + TURNS, 1);
+  Atomics.store(k.w, ci.at + SLEEPING, AWAKE);
   k.g.time = k.port.now();
   if (k.selfClocked) k.port.selfClock(ci);
   if (k.g.ticks !== ci.tick && k.g.dead === 0) asCpu(ci, () => clockPoll(ci));

@@ -67,6 +67,8 @@ export const DELAY_POINTS = [
   "sigswitch.stopped",
   /** An operation of the library has not found what it waits for, and will look once more before it sleeps. */
   "wait.tried",
+  /** A CPU has woken and not yet said so. */
+  "idle.woken",
 ] as const;
 
 export type DelayPoint = (typeof DELAY_POINTS)[number];
@@ -107,6 +109,7 @@ export const AT_RWLOCK_EXIT = 25;
 export const AT_CPU_RELAX = 26;
 export const AT_SIGSWITCH_STOPPED = 27;
 export const AT_WAIT_TRIED = 28;
+export const AT_IDLE_WOKEN = 29;
 
 /** Stands at a window, if this CPU is armed for it. */
 export function delayPoint(k: Kernel, point: number): void {

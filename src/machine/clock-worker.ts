@@ -12,6 +12,7 @@ import { Kernel } from "../sys/kernel.js";
 import { ATTN_HALT, CPU_FAILED, CPU_HALTED, CPU_ONLINE } from "../sys/param.js";
 import { BEAT_MS, clockBeat } from "../cpu/clock.js";
 import { HostPort } from "../cpu/hostport.js";
+import { machineQuiet, turnsOf } from "../cpu/quiet.js";
 import { panic } from "../kern/panic.js";
 import { attend } from "./attached.js";
 import type { ClockBoot, ClockNews, CpuBoot } from "./letters.js";
@@ -87,6 +88,9 @@ function died(index: number, message: string): void {
   }
 }
 
+/** A CPU 0 that only runs LWPs still hears signals: its event loop turns every 50 ms. */
+const turnBeats = boot.client ? 0 : boot.embedded ? 1 : 25;
+
 /** When the machine began to stop, for whatever reason; 0 = it runs. */
 let stoppingSince = 0;
 /** The booting realm knows that it is dead. */
@@ -94,14 +98,32 @@ let told = false;
 
 const timer = setInterval(() => {
   const { dead, halted } = k.g;
-  if (dead === 0) clockBeat(k, boot.embedded);
-  if (dead === 0 && halted === 0) return;
+  if (dead === 0) clockBeat(k, turnBeats);
+  if (dead === 0 && halted === 0) return lookForQuiet();
   if (stoppingSince === 0) stoppingSince = performance.now();
   if (dead !== 0 && !told) tell({ kind: "dead", message: k.g.deadText });
   told = dead !== 0;
   if (performance.now() - stoppingSince > GRACE_MS) endStuck(dead !== 0);
   if (workers.size === 0 && (dead === 0 || !cpu0Runs())) stop();
 }, BEAT_MS);
+
+/** How the CPUs were when it was last looked whether they are quiet. */
+let lookedAt = 0;
+
+/** Once for each way the CPUs may stand: if they are quiet, whoever is asked last is asked. */
+function lookForQuiet(): void {
+  const now = sleepMark();
+  if (now === lookedAt) return;
+  lookedAt = now;
+  if (machineQuiet(k, boot.client ? 0 : 1)) tell({ kind: "quiet" });
+}
+
+/** Changes whenever a CPU wakes, or goes to sleep in another way. */
+function sleepMark(): number {
+  let mark = turnsOf(k);
+  for (let i = 1; i <= boot.cpus; i++) mark = (Math.imul(mark, 5) + k.cpus.view(i).sleeping) | 0;
+  return mark;
+}
 
 /** Whether the booting realm is CPU 0, and runs LWPs. */
 function cpu0Runs(): boolean {

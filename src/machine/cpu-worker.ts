@@ -1,6 +1,9 @@
 /** A worker that is a CPU: attaches to the machine's memory and runs LWPs until it stops. */
 import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
+import { CpuRecord } from "../sys/cpu.js";
+import { ASLEEP_IN_LOOP, ASLEEP_LOOP_EMPTY } from "../sys/param.js";
 import { AttachedCpu } from "./attached.js";
+import { Keepalive } from "./keepalive.js";
 import type { CpuBoot, Letter } from "./letters.js";
 import { loadObserver } from "./observer.js";
 import { writeNow } from "./output.js";
@@ -40,18 +43,30 @@ const nextLetter = (): Letter | null => {
   if (!cpu.hasMail()) return null;
   return (receiveMessageOnPort(boot.port)?.message as Letter | undefined) ?? null;
 };
-// A pending Atomics.waitAsync keeps nothing alive.
-const alive = setInterval(() => {}, 1 << 30);
+const alive = new Keepalive();
 parentPort?.postMessage("online");
 await realm.runCpu(
   realm.k.cpus.view(boot.index),
-  { embedded: () => false, idleSpins: boot.idleSpins, turn },
+  {
+    embedded: () => false,
+    listens: false,
+    idleSpins: boot.idleSpins,
+    turn,
+    rest: () => alive.watch(saySoIfEmpty),
+    rise: () => alive.hold(),
+  },
   nextLetter,
 );
-clearInterval(alive);
+alive.close();
 boot.port.close();
 // Timers and handles that the program left do not keep a halted CPU alive.
 process.exit(0);
+
+/** While the CPU waits in its event loop there is nothing in that any more. */
+function saySoIfEmpty(): void {
+  const word = realm.k.cpus.view(boot.index).at + CpuRecord.offset.sleeping;
+  Atomics.compareExchange(realm.k.w, word, ASLEEP_IN_LOOP, ASLEEP_LOOP_EMPTY);
+}
 
 function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));

@@ -69,5 +69,7 @@ export type ClockNews =
   | { readonly kind: "online" }
   /** A CPU could not be started; the others end. */
   | { readonly kind: "unstarted"; readonly message: string }
+  /** Nothing can move any more, unless something of the booting realm moves it. */
+  | { readonly kind: "quiet" }
   | { readonly kind: "stopped" }
   | { readonly kind: "dead"; readonly message: string };

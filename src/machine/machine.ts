@@ -14,6 +14,7 @@ import type { Body } from "../context/generator.js";
 import { asCpu, retireBooter } from "../cpu/dispatcher.js";
 import { Lockstep } from "../cpu/lockstep.js";
 import { endIdleWait } from "../cpu/loop.js";
+import { machineQuiet } from "../cpu/quiet.js";
 import { kernelBoot } from "../kern/init.js";
 import { panic } from "../kern/panic.js";
 import type { SysctlEntry, SysctlValue } from "../kern/sysctl.js";
@@ -23,8 +24,10 @@ import { runClosure } from "./closure.js";
 import { EventHub, type EventOptions, EventStream, type EventType, tellExec } from "./events.js";
 import { LinkError, type LinkedProgram } from "./factory.js";
 import type { ClockBoot, ClockNews, Letter, News } from "./letters.js";
+import { Keepalive } from "./keepalive.js";
 import { hasSharedMemory, refusal, warnOneCpu, whyOneCpu, WorkersError } from "./means.js";
 import { type ListOptions, type LwpInfo, observer, type ReportFormat } from "./observer.js";
+import { writeNow } from "./output.js";
 import { type Exit, exitOf, type Main, MachineError, type Process } from "./process.js";
 import { hostKernel, mainOf, Realm } from "./realm.js";
 import { SimulatedMachine, type Simulation } from "./simulated.js";
@@ -133,6 +136,7 @@ export class Machine {
   readonly #living = new Map<number, Living>();
   /** Exits that came before anybody asked for them. */
   readonly #early = new Map<number, Exit>();
+  #clock: Worker | null = null;
   #clockStopped: Promise<void> = Promise.resolve();
   #ownCpu: Promise<void> = Promise.resolve();
   #next = 1;
@@ -140,7 +144,12 @@ export class Machine {
   #booting: Waiter<void> | null = null;
   /** All CPUs run. */
   #online = false;
-  readonly #alive: NodeJS.Timeout;
+  readonly #alive = new Keepalive();
+  /**
+   * Called with the report when the machine has stalled. Unless it is set, or somebody listens to events, the report goes to
+   * standard error.
+   */
+  onStall: ((report: string) => void) | null = null;
 
   constructor(options: BootOptions) {
     const cores = availableParallelism();
@@ -160,8 +169,6 @@ export class Machine {
     const idleSpins = this.cpus <= cores ? 2000 : 0;
     const dedicated = options.dedicated ?? false;
     this.ready = mp ? this.#startClock(limits, idleSpins, !dedicated) : Promise.resolve();
-    // A pending Atomics.waitAsync keeps nothing alive.
-    this.#alive = setInterval(() => {}, 1 << 30);
     if (!this.#client) {
       this.#ownCpu = this.ready.then(
         () => this.#runCpu0(idleSpins, dedicated),
@@ -207,6 +214,7 @@ export class Machine {
       ports: remote,
     };
     const clock = startWorker(data, remote);
+    this.#clock = clock;
     let why = "";
     this.#clockStopped = new Promise((stopped) => {
       clock.on("error", (error) => {
@@ -227,7 +235,10 @@ export class Machine {
           resolve();
         } else if (news.kind === "unstarted") reject(new WorkersError(news.message));
         else if (news.kind === "dead") this.#die(news.message);
+        else if (news.kind === "quiet") this.#askIfStalled();
       });
+      // It does not keep this realm's event loop going, see #askIfStalled. After the listener, which would.
+      clock.unref();
     });
   }
 
@@ -247,7 +258,12 @@ export class Machine {
     const letters = (): Letter | null => (mail.hasMail() ? (this.#ownLetters.shift() ?? null) : null);
     const busy = () => this.#living.size === 0 || this.#loading.size > 0 || this.#spawning.size > 0;
     const embedded = () => !dedicated || busy() || this.#events.listening;
-    await this.#realm.runCpu(ci, { embedded, idleSpins, turn }, letters);
+    // Where there is a clock, that says when it is time to ask this realm.
+    const rest = () => {
+      if (this.kernel.selfClocked) this.#askIfStalled();
+    };
+    const rise = () => this.#alive.hold();
+    await this.#realm.runCpu(ci, { embedded, listens: dedicated, idleSpins, turn, rest, rise }, letters);
     if (this.kernel.g.dead !== 0) this.#die(this.kernel.g.deadText);
   }
 
@@ -428,6 +444,31 @@ export class Machine {
     return n;
   }
 
+  /**
+   * The machine is quiet. Whether it has stalled, in steps: (1) this realm's event loop is let run out, unless something of
+   * the machine happens before; (2) once nothing is left in it, the machine is looked at again, and since this realm does
+   * nothing else at that moment, it is final.
+   */
+  #askIfStalled(): void {
+    if (this.#isQuiet()) this.#alive.watch(() => this.#stalled());
+  }
+
+  /** Whether there are processes, and none of them can move by anything that this realm does not do. */
+  #isQuiet(): boolean {
+    const { kernel } = this;
+    const idle = kernel.g.nprocs <= 1 || this.#loading.size > 0 || this.#spawning.size > 0;
+    // Under lockstep the controller moves the machine.
+    return !idle && kernel.g.lockstep === 0 && machineQuiet(kernel, this.#client ? 0 : 1);
+  }
+
+  #stalled(): void {
+    if (!this.#isQuiet()) return;
+    const text = observer().stall(this.kernel, this.#format);
+    if (this.onStall !== null) this.onStall(text);
+    else if (!this.#events.listening) writeNow(2, text);
+    this.#events.emit("stall", { text });
+  }
+
   /** A controller of the machine's delay points; only for client machines. */
   lockstep(): Lockstep {
     if (!this.#client) throw new Error("lockstep needs a client machine: the controller must not be a CPU");
@@ -446,7 +487,7 @@ export class Machine {
     this.#booting?.reject(this.#dead);
     this.#rejectAll(this.#dead);
     this.#end();
-    clearInterval(this.#alive);
+    this.#alive.close();
   }
 
   #end(): void {
@@ -462,13 +503,15 @@ export class Machine {
   /** Stops all CPUs, wherever their LWPs stand, and waits until they have. */
   async shutdown(): Promise<void> {
     const { g } = this.kernel;
-    clearInterval(this.#alive);
+    this.#alive.hold();
+    this.#clock?.ref();
     g.halted = 1;
     for (let i = 1; i <= this.cpus; i++) attend(this.kernel.cpus.view(i), ATTN_HALT);
     endIdleWait(this.kernel.cpus.view(1));
     await this.ready.catch(() => {});
     await this.#ownCpu;
     await this.#clockStopped;
+    this.#alive.close();
     this.#rejectAll(new MachineError("the machine was shut down"));
     this.#end();
     for (const port of this.#ports) port.close();

@@ -36,6 +36,17 @@ export class MachineError extends Error {
   }
 }
 
+/** The machine stalled: no thread could ever go on, and nothing was left that could wake one. */
+export class StallError extends MachineError {
+  /** Who waits for what, as the machine reports it. */
+  readonly report: string;
+  constructor(report: string, message = "no thread can go on, and nothing is left that could wake one") {
+    super(message);
+    this.name = "StallError";
+    this.report = report;
+  }
+}
+
 /** The process of a closure ended before its `main` did: a thread of it called for its exit, or it was killed. */
 export class ExitError extends Error {
   readonly code = "EEXIT";

@@ -1,6 +1,6 @@
 /** `run`: a closure and its threads, on a machine of its own. */
 import { boot, type BootOptions } from "./machine.js";
-import type { Main } from "./process.js";
+import { type Main, StallError } from "./process.js";
 
 /**
  * Boots a machine, runs `main` on it as a process of this realm, shuts it down, and resolves with what `main` returned: any
@@ -10,13 +10,17 @@ import type { Main } from "./process.js";
  * threads sleep, the caller's event loop goes on.
  *
  * Rejects with what `main` throws, or what another thread of it leaves uncaught; ExitError if the process ends before `main`
- * returns; MachineError if the machine stops.
+ * returns; StallError if no thread can ever go on, and nothing is left in the caller's event loop; MachineError if the machine
+ * stops.
  */
 export async function run<T>(main: Main<T>, options: BootOptions = {}): Promise<T> {
   if (typeof main !== "function") throw new TypeError("run needs a generator function");
   const machine = await boot({ cpus: 1, ...options });
   try {
-    return await machine.run(main);
+    const stalled = new Promise<never>((_, reject) => {
+      machine.onStall = (report) => reject(new StallError(report, report.trimEnd()));
+    });
+    return await Promise.race([machine.run(main), stalled]);
   } finally {
     await machine.shutdown();
   }

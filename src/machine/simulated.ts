@@ -21,7 +21,7 @@ import { runClosure } from "./closure.js";
 import { EventHub, type EventOptions, EventStream, type EventType, tellExec } from "./events.js";
 import { LinkError, type LinkedProgram } from "./factory.js";
 import { type ListOptions, type LwpInfo, observer, type ReportFormat } from "./observer.js";
-import { type Exit, exitOf, type Main, MachineError, type Process } from "./process.js";
+import { type Exit, exitOf, type Main, MachineError, type Process, StallError } from "./process.js";
 import { mainOf, Realm } from "./realm.js";
 import { type CpuStats, cpuStats } from "./stats.js";
 import { VirtualHost } from "./virtual.js";
@@ -71,6 +71,7 @@ export class SimulatedMachine {
   readonly cpus: number;
   readonly #sim: SimulatedCpus;
   readonly #realm: Realm;
+  readonly #format: ReportFormat;
   readonly #events: EventHub;
   readonly #publisher: Publisher;
   readonly #living = new Map<number, Living>();
@@ -86,6 +87,7 @@ export class SimulatedMachine {
     if (!Number.isInteger(this.cpus) || this.cpus < 1 || this.cpus > 32) {
       throw new RangeError(`a machine has 1 to 32 CPUs, not ${this.cpus}`);
     }
+    this.#format = options.reports ?? "text";
     const { limits, checked, wallAtBoot, host } = options;
     const strategy = options.strategy ?? seededStrategy(options.seed ?? 0);
     this.#sim = new SimulatedCpus({
@@ -96,7 +98,7 @@ export class SimulatedMachine {
       limits: { ...SIMULATION_LIMITS, ...limits },
     });
     const virtual = new VirtualHost(this.#sim);
-    this.#realm = new Realm(this.#sim.k, () => {}, { host, virtual, format: options.reports });
+    this.#realm = new Realm(this.#sim.k, () => {}, { host, virtual, format: this.#format });
     this.#realm.ci = this.kernel.cpus.view(1);
     this.#events = new EventHub(this.kernel);
     this.#publisher = new Publisher(this.#events, this);
@@ -239,8 +241,9 @@ export class SimulatedMachine {
     const pids = [...this.#living.keys()];
     const which = pids.length === 1 ? `process ${pids[0]}` : `processes ${pids.join(", ")}`;
     const text = `deadlock: no thread of ${which} can ever go on`;
-    this.#events.emit("stall", { text });
-    this.#rejectAll(new MachineError(text));
+    const report = observer().stall(this.kernel, this.#format);
+    this.#events.emit("stall", { text: report });
+    this.#rejectAll(new StallError(report, text));
   }
 
   #die(message: string): true {

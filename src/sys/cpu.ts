@@ -20,10 +20,12 @@ export const cpuFields = {
   // --- asked for by others ---
   /** RESCHED_* and ATTN_*: what this CPU is to look at. Polled at every resume and at every user return. */
   attention: i32("@"),
-  /** 1 while it is idle in a way that needs a notify to wake it. */
+  /** AWAKE, or ASLEEP_*: not 0 while it is idle in a way that needs a notify to wake it. */
   sleeping: i32("@"),
   /** Counts wake-ups; an idle CPU waits for it to change. */
   wake: i32("@"),
+  /** Counts how often it has woken; changes before it does anything else. */
+  turns: i32("@"),
   /** Idle waits that only their time-out ended while there was work: lost wake-ups. */
   lostWakeups: i32("!"),
 

@@ -158,6 +158,16 @@ export const CPU_HALTED = 3;
 /** Its worker died. Whoever waits for a lock it holds panics. */
 export const CPU_FAILED = 4;
 
+// --- how a CPU sleeps (ci.sleeping) ------------------------------------------------------------
+
+export const AWAKE = 0;
+/** It blocks: nothing of its event loop can happen. */
+export const ASLEEP_BLOCKED = 1;
+/** It waits in its event loop. */
+export const ASLEEP_IN_LOOP = 2;
+/** The same, and there is nothing left in it. */
+export const ASLEEP_LOOP_EMPTY = 3;
+
 // --- kernel threads and cross-calls (MCH-50, MCH-1) ---------------------------------------------
 
 /** Leave it LSIDL. */

@@ -1,5 +1,6 @@
 /** `lwp run`: exit statuses, what it says when a program cannot be started, options, statistics. */
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -7,6 +8,7 @@ import { describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { lwp, lwpRun, program } from "../support/host.js";
 
+const command = fileURLToPath(import.meta.resolve("#dist/cli/main.js"));
 const root = fileURLToPath(new URL("../../..", import.meta.url));
 
 describe("exit status", () => {
@@ -183,23 +185,130 @@ describe("the command line", () => {
     ["run", "--cpus", "", path],
     ["run", "--cpus"],
     ["run", "--no-such-option", path],
+    ["run", "--seed", "1", path],
+    ["run", "--sim", "--seed", "x", path],
+    ["run", "--sim", "--seed", "1.5", path],
     ["run"],
     ["no-such-command"],
     ["--no-such-option"],
-    [],
   ];
   for (const args of BAD) {
-    test(`lwp ${args.map((a) => (a === path ? "PROGRAM" : JSON.stringify(a))).join(" ")}: status 2, and why`, async () => {
+    test(`lwp ${args.map((a) => (a === path ? "PROGRAM" : JSON.stringify(a))).join(" ")}: one line, and 2`, async () => {
       const { status, stdout, stderr } = await lwp(...args);
       assert.deepEqual([status, stdout], [2, ""], stderr);
-      assert.match(stderr, /error: |Usage: /);
+      assert.match(stderr, /^lwp: .*\n$/);
     });
   }
+
+  test("lwp alone says how it is used, and that is an error", async () => {
+    const { status, stdout, stderr } = await lwp();
+    assert.deepEqual([status, stdout], [2, ""]);
+    assert.match(stderr, /^Usage: lwp /);
+  });
+
+  test("--version prints the version of the package", async () => {
+    const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { version: string };
+    assert.deepEqual(await lwp("--version"), { status: 0, signal: null, stdout: `${version}\n`, stderr: "" });
+  });
 
   test("--help says what there is, on standard output, and that is no error", async () => {
     const { status, stdout, stderr } = await lwp("run", "--help");
     assert.deepEqual([status, stderr], [0, ""]);
-    for (const option of ["--cpus", "--stats", "--json"]) assert.ok(stdout.includes(option), stdout);
+    for (const option of ["--cpus", "--sim", "--seed", "--stats", "--json"])
+      assert.ok(stdout.includes(`  ${option}`), stdout);
+    for (const status of ["0..255", "2", "70", "71", "128 + n"])
+      assert.match(stdout, new RegExp(`^  ${status.replace(/[.+]/g, "\\$&")}  `, "m"));
+    assert.match(stdout, /^Examples:$/m);
+  });
+});
+
+describe("--sim", () => {
+  const text = `
+    import { schedYield, Thread } from "lwp";
+    export function* main() {
+      const threads = [];
+      for (const name of ["a", "b", "c"]) threads.push(yield* Thread.spawn(say, name));
+      for (const t of threads) yield* t.join();
+      console.log(order.join(""));
+      return 4;
+    }
+    const order: string[] = [];
+    function* say(name: string) { for (let i = 0; i < 4; i++) { order.push(name); yield* schedYield(); } }
+  `;
+  const run = (seed: string) => lwp("run", "--sim", "--cpus", "3", "--seed", seed, program(text));
+
+  test("the same seed gives the same order, other seeds give others, and the status is the program's", async () => {
+    const outputs: string[] = [];
+    for (const seed of ["1", "1", "2", "3"]) {
+      const { status, stdout, stderr } = await run(seed);
+      assert.deepEqual([status, stderr], [4, ""]);
+      assert.equal([...stdout.trim()].sort().join(""), "aaaabbbbcccc");
+      outputs.push(stdout);
+    }
+    assert.equal(outputs[0], outputs[1]);
+    assert.ok(new Set(outputs).size > 1, outputs.join(""));
+  });
+});
+
+describe("SIGQUIT", () => {
+  /** Runs a program that says when it is ready, sends it the signal, and returns what it then writes and its status. */
+  async function quit(text: string, cpus: number, ...options: string[]): Promise<[number | null, string]> {
+    const args = [command, "run", "--cpus", String(cpus), ...options, program(text)];
+    const child = spawn(process.execPath, args, { stdio: ["pipe", "pipe", "pipe"] });
+    let stderr = "";
+    child.stderr.setEncoding("utf8").on("data", (data: string) => {
+      stderr += data;
+      // One report has come: the program may end.
+      if (stderr.endsWith("\n")) child.stdin.end("\n");
+    });
+    child.stdout.once("data", () => child.kill("SIGQUIT"));
+    const status = await new Promise<number | null>((resolve) => child.on("close", resolve));
+    return [status, stderr];
+  }
+  const ENDS = `
+    import { schedYield, Thread, until } from "lwp";
+    import { lwpPark } from "lwp/syscall";
+    function* sleeper() { yield* lwpPark(); }
+  `;
+  /** While CPU 0 computes, one operation after another; while it awaits the host. */
+  const STATES: Readonly<Record<string, string>> = {
+    "while CPU 0 computes": `
+      const line = new Promise((done) => process.stdin.once("data", done));
+      let come = false;
+      void line.then(() => (come = true));
+      console.log("ready");
+      while (!come) yield* schedYield();
+    `,
+    "while CPU 0 is idle": `
+      const line = new Promise((done) => process.stdin.once("data", done));
+      console.log("ready");
+      yield* until(line);
+    `,
+  };
+  for (const [when, body] of Object.entries(STATES)) {
+    for (const cpus of [1, 2]) {
+      test(`${when} lists the threads, and the program goes on (${cpus} CPUs)`, async () => {
+        const text = `${ENDS} export function* main() {
+          yield* Thread.spawn(sleeper);
+          ${body}
+          process.stdin.destroy();
+          return 5;
+        }`;
+        const [status, stderr] = await quit(text, cpus);
+        assert.match(
+          stderr,
+          /^PID +LID +NAME .*\n +1 +1 +main\(\) .*\n +1 +2 +sleeper\(\) +S .* an unpark\n$/,
+        );
+        assert.equal(status, 5);
+      });
+    }
+  }
+
+  test("with --json prints the list as one line of JSON", async () => {
+    const text = `${ENDS} export function* main() { ${STATES["while CPU 0 is idle"]} process.stdin.destroy(); }`;
+    const [status, stderr] = await quit(text, 2, "--json");
+    const { event, threads } = JSON.parse(stderr) as { event: string; threads: { entry: string }[] };
+    assert.deepEqual([status, event, threads.map((t) => t.entry)], [0, "listing", ["main"]]);
   });
 });
 

@@ -1,5 +1,6 @@
 // The windows of switching, of idling, and of moving LWPs between CPUs.
 import assert from "node:assert/strict";
+import * as K from "lwp/kernel";
 import { type Action, type Rig, type Run, window } from "../support/lockstep.js";
 import { STEP } from "../support/lockstep-words.js";
 
@@ -299,5 +300,54 @@ window("migrate.chosen", {
     assert.equal(rig.lwp(lid).targetCpu, null);
     await finish(rig, lid, agent);
     assert.deepEqual(trace(rig), [1, 0, 0]);
+  },
+});
+
+// --- quiet: whether nothing can move any more -----------------------------------------------------
+
+const unparkAndPark: Action = function* (x, lid) {
+  x.K.unpark(x.p, lid, 0);
+  const how = x.K.parkBlock(x.l, 0, 0);
+  if (how === x.K.BLOCK_SWITCHED) yield;
+  return x.K.parkUnblock(x.l, how, 0);
+};
+
+async function untilAsleep(rig: Rig, cpu: number): Promise<void> {
+  await rig.ls.until(`CPU ${cpu} sleeps`, () => rig.cpu(cpu).sleeping !== 0 && rig.ls.heldAt(cpu) === null);
+}
+
+window("idle.woken", {
+  "all CPUs say that they sleep, but one has work that it was woken for: not quiet": async (rig) => {
+    const a = rig.start(0, park);
+    await untilAsleep(rig, 0);
+    rig.ls.arm(0, "idle.woken");
+    const b = rig.start(1, unparkAndPark, rig.lid(0));
+    await rig.reached(0, "idle.woken");
+    await untilAsleep(rig, 1);
+    assert.deepEqual([rig.cpu(0).sleeping !== 0, rig.cpu(1).sleeping !== 0], [true, true]);
+    assert.equal(K.machineQuiet(rig.k, 0), false);
+    rig.go(0);
+    assert.equal(await a.result(), 0);
+    await rig.call(0, unpark, rig.lid(1));
+    assert.equal(await b.result(), 0);
+  },
+  "it has had its turn and sleeps again: quiet, and its turn was counted": async (rig) => {
+    const a = rig.start(0, park);
+    await untilAsleep(rig, 0);
+    const turns = K.turnsOf(rig.k);
+    const b = rig.start(1, unparkAndPark, rig.lid(0));
+    assert.equal(await a.result(), 0);
+    const c = rig.start(0, park);
+    await untilAsleep(rig, 0);
+    await untilAsleep(rig, 1);
+    assert.equal(K.machineQuiet(rig.k, 0), true);
+    assert.equal(K.turnsOf(rig.k), turns + 1);
+    // Nobody is awake to do it: the test plays CPU 0.
+    K.asCpu(rig.cpu(0), () => K.unpark(rig.lwp(rig.lid(0)).proc, rig.lid(0), 0));
+    assert.equal(K.machineQuiet(rig.k, 0), false);
+    K.endIdleWait(rig.cpu(0));
+    assert.equal(await c.result(), 0);
+    await rig.call(0, unpark, rig.lid(1));
+    assert.equal(await b.result(), 0);
   },
 });
