@@ -37,6 +37,7 @@ export function clockBeat(k: Kernel, turnBeats: number): void {
     if (!idle && (ci.hostwait !== 0 || (turns && i === 1))) bits |= ATTN_SLICE;
     if (bits === 0) continue;
     Atomics.or(w, ci.at + ATTENTION, bits);
-    if (idle) k.port.notify(ci);
+    // Also one that was awake before: it may have gone to sleep in between, and not seen the bits.
+    k.port.notify(ci);
   }
 }

@@ -144,7 +144,7 @@ export class Machine {
   #booting: Waiter<void> | null = null;
   /** All CPUs run. */
   #online = false;
-  readonly #alive = new Keepalive();
+  readonly #alive: Keepalive;
   /**
    * Called with the report when the machine has stalled. Unless it is set, or somebody listens to events, the report goes to
    * standard error.
@@ -169,6 +169,8 @@ export class Machine {
     const idleSpins = this.cpus <= cores ? 2000 : 0;
     const dedicated = options.dedicated ?? false;
     this.ready = mp ? this.#startClock(limits, idleSpins, !dedicated) : Promise.resolve();
+    // Last, since a constructor that throws must leave nothing behind.
+    this.#alive = new Keepalive();
     if (!this.#client) {
       this.#ownCpu = this.ready.then(
         () => this.#runCpu0(idleSpins, dedicated),

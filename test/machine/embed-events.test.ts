@@ -243,7 +243,7 @@ describe("events", () => {
       yield* t.join();
     });
     await assert.rejects(p.exited, /deadlock/);
-    assert.match((await stream.next()).value!.text, /process 1/);
+    assert.match((await stream.next()).value!.text, /the end of thread 2/);
     await machine.shutdown();
   });
 });

@@ -49,7 +49,7 @@ describe("a listing of a simulated machine", () => {
       for (let i = 0; i < 10; i++) yield* schedYield();
       yield* lwpWait(holder);
     });
-    m.until(() => m.k.lwps.view(3).wchan !== 0);
+    m.until(() => K.listLwps(m.k).some((l) => l.lid === 1 && l.waitsFor !== null));
     return m;
   }
 
@@ -236,7 +236,7 @@ describe("machine.ps() on real CPUs", () => {
         yield* t.join();
       }
       function* worker() { yield* lwpPark(); }
-      function* awaiting() { yield* until(new Promise((resolve) => setTimeout(resolve, 1e6))); }
+      function* awaiting() { yield* until(new Promise(() => {})); }
     `;
     await withMachine({ cpus: 2 }, async (machine) => {
       const p = await machine.exec(program(text));
