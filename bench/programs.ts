@@ -239,4 +239,47 @@ export const benchmarks: readonly Benchmark[] = [
       { level: "full", mode: "mp", plus: 30 },
     ],
   },
+  {
+    id: "B14",
+    title: "lag of the event loop while CPU 0 is full, 99th percentile (a slice is 2 ms)",
+    unit: "ms",
+    threads: 10,
+    programs: ours("B14", "mp", "up"),
+    goals: [
+      { level: "first", mode: "mp", plus: 4 },
+      { level: "full", mode: "mp", plus: 2.4 },
+    ],
+  },
+  {
+    id: "POLL",
+    title: "a round of a loop with a poll, against the loop as it was written",
+    unit: "ns",
+    threads: 1,
+    reference: "unpolled",
+    programs: [
+      ...ours("POLL", "mp", "up"),
+      peer("unpolled", "POLL", "ours/poll.js", { args: ["--bench", "POLL", "--peer", "unpolled"] }),
+    ],
+    goals: [{ level: "full", mode: "mp", times: 1, peer: "unpolled", plus: 2 }],
+  },
+  {
+    id: "PREEMPT",
+    title: "suspend, resume, cancel or kill a thread that computes, worst 95th percentile of 100",
+    unit: "ms",
+    threads: 1,
+    programs: ours("PREEMPT", "mp"),
+    goals: [{ level: "full", mode: "mp", plus: 20 }],
+  },
+  {
+    id: "HTTP",
+    title: "a request to a server while threads compute on all CPUs, 99th percentile",
+    unit: "ms",
+    threads: 1,
+    reference: "idle",
+    programs: [
+      ...ours("HTTP", "mp"),
+      peer("idle", "HTTP", "ours/http.js", { args: ["--bench", "HTTP", "--peer", "idle"] }),
+    ],
+    goals: [{ level: "full", mode: "mp", times: 1, peer: "idle", plus: 2 }],
+  },
 ];

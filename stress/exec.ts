@@ -3,7 +3,7 @@
 // Prints the heap of each CPU's realm after the first ten and at the end. Exit status: 0 none has grown by more than 10 MB;
 // 1 one has; 2 the command line is wrong. With --linked the program is linked once, and not for every exec.
 
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -44,15 +44,16 @@ const PROGRAM = `
   }
 `;
 
-/** Writes each CPU's heap, in bytes, after a garbage collection. */
+/** Writes the size of each CPU's heap into a file, in bytes, after a garbage collection. */
 const PROBE = `
+  import { writeFileSync } from "node:fs";
   import { setFlagsFromString } from "node:v8";
   import { runInNewContext } from "node:vm";
   import { Thread, until } from "lwp";
-  export function* main([cpus]: string[]) {
+  export function* main([cpus, file]: string[]) {
     const sizes = [];
     for (let cpu = 0; cpu < Number(cpus); cpu++) sizes.push(yield* (yield* Thread.with({ cpu }).spawn(probe)).join());
-    globalThis.heaps = sizes;
+    writeFileSync(file, JSON.stringify(sizes));
   }
   function* probe() {
     setFlagsFromString("--expose-gc");
@@ -73,9 +74,10 @@ writeFileSync(probe, PROBE);
 
 /** Bytes of heap in use in each CPU's realm. */
 async function heaps(machine: Machine): Promise<number[]> {
-  const { status } = await (await machine.exec(probe, [String(cpus)])).exited;
+  const sizes = join(folder, "heaps.json");
+  const { status } = await (await machine.exec(probe, [String(cpus), sizes])).exited;
   if (status !== 0) throw new Error(`the probe ended with status ${status}`);
-  return (globalThis as unknown as { heaps: number[] }).heaps;
+  return JSON.parse(readFileSync(sizes, "utf8")) as number[];
 }
 
 const linked = await linkProgram(program);

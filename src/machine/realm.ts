@@ -23,7 +23,7 @@ import { kernelAttach } from "../kern/init.js";
 import { panic } from "../kern/panic.js";
 import { procReap, procSpawn } from "../kern/proc.js";
 import { procKill } from "../kern/prockill.js";
-import { countedPolls, polls } from "../thread/checkpoint.js";
+import { pollsOf } from "../thread/checkpoint.js";
 import { type RealmServices, setThreadHost, type ThreadMain } from "../thread/host.js";
 import { threadEnding } from "../thread/ending.js";
 import { freeLeftovers } from "../thread/leftovers.js";
@@ -216,7 +216,7 @@ export class Realm {
       const instance = await instantiate(factory, {
         import: (spec) => modules.get(spec),
         globals,
-        polls: this.k.pollsCounted ? countedPolls : polls,
+        polls: pollsOf(this.k),
       });
       const entries = linked.entries.map(({ id }) => instance.entries.get(id) as ThreadMain);
       this.#programs.set(program, { instance, entries, numbers: new Map(entries.map((f, n) => [f, n])) });

@@ -225,8 +225,6 @@ export class Kernel {
   readonly lwpBase: number;
   /** User returns of this realm, where they drive the clock; on a stepwise machine, polls since the last step. */
   polls = 0;
-  /** Polls count, and not only the attention word: nobody raises that of a CPU that is its own clock (R12). */
-  readonly pollsCounted: boolean;
   readonly hz = HZ;
   /** What the machine-independent kernel asks of the machine under it. */
   port!: Port;
@@ -316,7 +314,6 @@ export class Kernel {
     this.stepwise = options.stepwise ?? false;
     this.selfClocked = options.selfClocked ?? false;
     this.exact = options.exact ?? false;
-    this.pollsCounted = this.stepwise || this.selfClocked;
     this.delays = options.delays ?? false;
     const at = new Layout();
     const globals = at.take(GlobalsRecord.words);

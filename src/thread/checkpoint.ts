@@ -10,6 +10,7 @@
  */
 import { type Cpu, CpuRecord } from "../sys/cpu.js";
 import { cur } from "../sys/current.js";
+import type { Kernel } from "../sys/kernel.js";
 import type { Lwp } from "../sys/lwp.js";
 import { ATTN_HALT, LW_IDLE, LW_WEXIT } from "../sys/param.js";
 import { EXIT_LWP, type Token } from "../context/generator.js";
@@ -20,6 +21,8 @@ import { caller, leave, type Operation } from "../syscall/operation.js";
 import { testCancel } from "./cancel.js";
 
 const ATTENTION = CpuRecord.offset.attention;
+/** A constant of this module costs a poll nothing; what is imported is looked up each time, at twice the poll's price. */
+const here = cur;
 
 // --- by hand -----------------------------------------------------------------------------------
 
@@ -30,9 +33,10 @@ const ATTENTION = CpuRecord.offset.attention;
  * Errors: ECANCELED (`Cancelled`).
  */
 export function checkpoint(): Operation<void> {
-  const ci = cur.cpu;
-  const idle = ci !== null && ci.w[ci.at + ATTENTION] === 0 && !ci.k.pollsCounted;
-  return idle ? NOTHING : new Checkpoint();
+  const ci = here.cpu;
+  if (ci === null || ci.k.stepwise) return new Checkpoint();
+  if (ci.k.selfClocked && --left <= 0) readClock(ci);
+  return ci.w[ci.at + ATTENTION] === 0 ? NOTHING : new Checkpoint();
 }
 
 const DONE: IteratorReturnResult<void> = { done: true, value: undefined };
@@ -58,7 +62,7 @@ class Checkpoint implements Operation<void>, Iterator<Token, void, undefined> {
 
   next(): IteratorResult<Token, void> {
     const l = caller("checkpoint");
-    const r = this.begun ? userret(l) : ask(l);
+    const r = this.begun ? userret(l) : pollLwp(l);
     this.begun = true;
     if (r !== RET_USER) return r === RET_EXIT ? LEAVE_FOR_GOOD : leave();
     testCancel(l, "checkpoint");
@@ -76,33 +80,31 @@ export interface Polls {
   token(): Token;
 }
 
-/** For machines whose CPUs are told of everything by their attention word. */
-export const polls: Polls = { poll, again, token };
-
-/** For machines where polls count: a CPU that is its own clock, and stepwise machines. */
-export const countedPolls: Polls = { poll: pollCounted, again, token };
+/** The polls of a machine: what makes one more than a load depends on the machine. */
+export function pollsOf(k: Kernel): Polls {
+  return { poll: k.stepwise ? look : k.selfClocked ? pollSelfClocked : poll, again, token };
+}
 
 /** What the poll that has just returned true yields. */
 let yielded: Token;
 
 function poll(mayLeave: boolean): boolean {
-  const ci = cur.cpu;
-  if (ci === null || ci.w[ci.at + ATTENTION] === 0) return false;
-  return look(ci, mayLeave);
+  const ci = here.cpu;
+  return ci === null || ci.w[ci.at + ATTENTION] === 0 ? false : look(mayLeave);
 }
 
-function pollCounted(mayLeave: boolean): boolean {
-  const ci = cur.cpu;
-  if (ci === null || (!mayLeave && ci.w[ci.at + ATTENTION] === 0)) return false;
-  if (ci.k.selfClocked && ci.w[ci.at + ATTENTION] === 0 && --left > 0) return false;
-  return look(ci, mayLeave);
+function pollSelfClocked(mayLeave: boolean): boolean {
+  const ci = here.cpu;
+  if (ci === null) return false;
+  if (mayLeave && --left <= 0) readClock(ci);
+  return ci.w[ci.at + ATTENTION] === 0 ? false : look(mayLeave);
 }
 
-function look(ci: Cpu, mayLeave: boolean): boolean {
+function look(mayLeave: boolean): boolean {
   const l = cur.lwp;
   if (l === null || (l.flag & LW_IDLE) !== 0) return false;
-  if (mayLeave && l.nopreempt === 0) return answer(l, ask(l));
-  if ((ci.attention & ATTN_HALT) !== 0 || (l.flag & LW_WEXIT) !== 0) throw KILLED;
+  if (mayLeave && l.nopreempt === 0) return answer(l, pollLwp(l));
+  if ((cur.cpu.attention & ATTN_HALT) !== 0 || (l.flag & LW_WEXIT) !== 0) throw KILLED;
   return false;
 }
 
@@ -123,11 +125,6 @@ function answer(l: Lwp, r: number): boolean {
   }
   yielded = r === RET_EXIT ? EXIT_LWP : undefined;
   return true;
-}
-
-function ask(l: Lwp): number {
-  if (l.k.selfClocked && --left <= 0) readClock(l.cpu);
-  return pollLwp(l);
 }
 
 // A CPU that is its own clock reads it once in so many polls that little of a slice passes in between. How long that takes

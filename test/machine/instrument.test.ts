@@ -85,8 +85,8 @@ async function linkedText(text: string): Promise<string> {
   return code.slice(code.indexOf("function"), code.indexOf("function* main")).replace(/\s+/g, " ").trim();
 }
 
-const P = "if(__lwp.poll(__lwp_t))do yield __lwp.token();while(__lwp.again());";
-const ENTER = "const __lwp_t=__lwp.enter();";
+const P = "if(__lwp_p(__lwp_t))do yield __lwp.token();while(__lwp.again());";
+const ENTER = "const __lwp_t=__lwp.enter(),__lwp_p=__lwp.poll;";
 
 describe("where polls stand", () => {
   const cases: [string, string, string][] = [
