@@ -42,6 +42,7 @@ import { lwpWait1 } from "./lwpwait.js";
 import { kassert } from "./panic.js";
 import { procAllocPid, procFreePid, procReservePid, procUnreservePid } from "./pid.js";
 import { poolGet, poolPut } from "./pool.js";
+import { procAdopt, procDisown, procOrphan, vforkDone } from "./procparent.js";
 import { CLD_EXITED, CLD_KILLED, fire, PROBE_CREATE, PROBE_EXIT, probing } from "./probe.js";
 import { lwpFinispecific, procFinispecific } from "./specificdata.js";
 import { spinEnter, spinExit, spinOwned } from "./spin.js";
@@ -88,7 +89,7 @@ export function procCreate(k: Kernel, parent: Proc, options: ProcOptions): Proc 
   cvInit(k, p.waitcv, "wait");
   spinEnter(k, g.procLock);
   p.pid = procAllocPid(p);
-  p.parent = parent;
+  procAdopt(p, parent);
   p.listNext = g.allproc;
   if (g.allproc !== 0) k.procs.view(g.allproc).listPrev = p.index;
   g.allproc = p.index;
@@ -117,13 +118,18 @@ export function procSpawn(k: Kernel, options: ProcOptions, start: Start): Proc |
   if (p === null) return null;
   const l = lwpCreate(lwp0, p, 0, start, SCHED_OTHER);
   if (l === null) {
-    unlistProc(k, p, false);
-    freeProc(k, p);
+    procDestroy(p);
     return null;
   }
   l.priority = PRI_NICE0;
   lwpStart(lwp0, l, 0);
   return p;
+}
+
+/** Throws a process away that has no LWP yet. */
+export function procDestroy(p: Proc): void {
+  unlistProc(p.k, p, false);
+  freeProc(p.k, p);
 }
 
 /** Priority of a time-shared thread of nice 0 that has used no CPU yet (SCH-81). */
@@ -170,6 +176,7 @@ export function* exit1(l: Lwp, status: number): Generator<void, void, void> {
   if (probing(k, PROBE_EXIT)) fireExit(l, status);
 
   if (p.lwpctl !== 0) lwpCtlExit(l);
+  vforkDone(l);
   k.slots.lwpExit(l);
   yield* lwpFinispecific(l);
   yield* procFinispecific(p);
@@ -207,6 +214,7 @@ function unlistProc(k: Kernel, p: Proc, stopped: boolean): void {
   const { g } = k;
   spinEnter(k, g.procLock);
   if (stopped && p.waited === 0 && p.parent !== null) p.parent.nstopchild--;
+  if (p.nchildren > 0) procOrphan(p);
   if (p.listPrev === 0) g.allproc = p.listNext;
   else k.procs.view(p.listPrev).listNext = p.listNext;
   if (p.listNext !== 0) k.procs.view(p.listNext).listPrev = p.listPrev;
@@ -274,6 +282,7 @@ function freeProc(k: Kernel, p: Proc): void {
   spinEnter(k, g.procLock);
   procFreePid(k, p.pid);
   spinExit(k, g.procLock);
+  procDisown(k, p);
   kauthCredFree(p.cred as Cred);
   poolPut(k.procs, p);
 }

@@ -203,6 +203,8 @@ export const lwpFields = {
   /** Voluntary and involuntary switches of its rusage. */
   nvcswRu: cold(i32("!")),
   nivcswRu: cold(i32("!")),
+  /** Not 0 while it waits for the child of its vfork. */
+  vforkwait: cold(i32("a")),
   /** Words of a step function. */
   words: cold(area("!", 16)),
   /** Result of the last kernel call of a step context. */

@@ -63,6 +63,10 @@ export const procFields = {
   killed: i32("p"),
   waited: i32("p"),
   nstopchild: i32("a"),
+  /** Children, the dead ones that nobody has collected included. */
+  nchildren: i32("a"),
+  /** The LWP that waits for it since a vfork; PL_PPWAIT is set with it. */
+  vforklwp: ref("a", "lwp"),
 
   /** Its credentials: the master copy, of which each LWP has one of its own. */
   cred: ref("p", "cred"),
