@@ -174,6 +174,14 @@ export const breakages = [
     test: cpus,
   },
   {
+    point: "xcall.asked",
+    name: "a cross-call does not wait for the one before it",
+    file: "kern/xcall.js",
+    find: "while (xc.hiDone !== xc.hiHead) yield* cvWait(k, xc.hiCv, xc.hiLock);",
+    replace: "",
+    test: cpus,
+  },
+  {
     point: "steal.chosen",
     name: "a thief takes what it saw before it had the locks",
     file: "kern/placement.js",

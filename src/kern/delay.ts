@@ -69,6 +69,8 @@ export const DELAY_POINTS = [
   "wait.tried",
   /** A CPU has woken and not yet said so. */
   "idle.woken",
+  /** A high-priority cross-call is in flight, and its targets were not yet told. */
+  "xcall.asked",
 ] as const;
 
 export type DelayPoint = (typeof DELAY_POINTS)[number];
@@ -110,6 +112,7 @@ export const AT_CPU_RELAX = 26;
 export const AT_SIGSWITCH_STOPPED = 27;
 export const AT_WAIT_TRIED = 28;
 export const AT_IDLE_WOKEN = 29;
+export const AT_XCALL_ASKED = 30;
 
 /** Stands at a window, if this CPU is armed for it. */
 export function delayPoint(k: Kernel, point: number): void {

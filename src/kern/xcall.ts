@@ -23,6 +23,7 @@ import { cur } from "../sys/current.js";
 import type { Kernel } from "../sys/kernel.js";
 import { ATTN_XCALL, LP_INTR, XC_HIGHPRI } from "../sys/param.js";
 import { cvBroadcast, cvSignal, cvWait } from "./condvar.js";
+import { AT_XCALL_ASKED, delayPoint } from "./delay.js";
 import { kcpusetIsset } from "./kcpuset.js";
 import { mutexEnter, mutexExit } from "./mutex.js";
 import { kassert } from "./panic.js";
@@ -166,6 +167,7 @@ function* highPriority(
   xc.hiHead += target === null ? k.g.ncpu : 1;
   const ticket = -xc.hiHead;
   spinExit(k, xc.hiLock);
+  delayPoint(k, AT_XCALL_ASKED);
   if (target === null) for (let i = 1; i <= k.g.ncpu; i++) interrupt(k.cpus.view(i));
   else interrupt(target);
   flushKicks(k);

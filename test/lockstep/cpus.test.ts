@@ -157,6 +157,41 @@ window("kick.pending", {
   },
 });
 
+// --- cross-calls: the agent of CPU 0 calls CPU 1 --------------------------------------------------
+
+/** Calls the other CPU with high priority, and waits until it has run that. */
+const callOther: Action = function* (x, other) {
+  yield* x.K.xcWait(x.k, yield* x.K.xcUnicast(x.k, x.K.XC_HIGHPRI, x.K.XC_NULLOP, 0, 0, x.cpu(other)));
+};
+const nothing: Action = () => {};
+
+window("xcall.asked", {
+  "before it is told, a CPU that polls runs nothing; then it does at its next poll": async (rig) => {
+    const { xc } = rig.k;
+    const a = await rig.hold(0, "xcall.asked", callOther, 1);
+    await rig.call(1, nothing);
+    assert.equal(xc.hiHead - xc.hiDone, 1);
+    rig.go(0);
+    await rig.ls.until("CPU 1 is told", () => (rig.cpu(1).attention & K.ATTN_XCALL) !== 0);
+    assert.equal(xc.hiHead - xc.hiDone, 1);
+    await rig.call(1, nothing);
+    await a.result();
+    assert.equal(xc.hiHead, xc.hiDone);
+  },
+  "a second call that comes then waits for its turn, and is run after the first": async (rig) => {
+    const { xc } = rig.k;
+    const a = await rig.hold(0, "xcall.asked", callOther, 1);
+    const b = rig.start(1, callOther, 0);
+    await rig.untilState(rig.lid(1), "SLEEP");
+    assert.equal(rig.lwp(rig.lid(1)).wmesg, "xchicv");
+    assert.equal(xc.hiHead - xc.hiDone, 1);
+    await a.go();
+    await rig.call(0, nothing);
+    await b.result();
+    assert.equal(xc.hiHead, xc.hiDone);
+  },
+});
+
 // --- stealing: CPU 0 is idle, a step LWP waits on CPU 1 ------------------------------------------
 
 /** CPU 0 has chosen CPU 1 as its victim. */
