@@ -49,6 +49,8 @@ export const OPERATIONS: Readonly<Record<string, readonly string[]>> = {
 export const FUNCTIONS: Readonly<Record<string, readonly string[]>> = {
   lwp: ["checkpoint", "schedYield", "until"],
   "lwp/syscall": [
+    "geteuid",
+    "getuid",
     "lwpContinue",
     "lwpCreate",
     "lwpCtl",
@@ -67,6 +69,9 @@ export const FUNCTIONS: Readonly<Record<string, readonly string[]>> = {
     "lwpWakeup",
     "procExit",
     "schedYield",
+    "seteuid",
+    "setuid",
+    "sysctl",
   ],
 };
 

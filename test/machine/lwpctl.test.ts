@@ -9,7 +9,7 @@ const PROGRAM = `
   import { lwpCtl, LwpCtl, lwpPark, lwpUnpark, lwpSelf } from "lwp/syscall";
 
   // Scratch words, for what the watcher and the watched tell each other.
-  const ADDRESS = 0, LID = 1, ROUNDS = 2, CPU = 3;
+  const ADDRESS = 0, LID = 1, ROUNDS = 2, CPU = 3, SAW = 4;
   const TIMES = 200, HERE = -1;
 
   export function* main() {
@@ -34,7 +34,10 @@ const PROGRAM = `
       yield* lwpUnpark(w[s + LID]);
       while (Atomics.load(w, s + ROUNDS) < i) {
         const cpu = ctl.curcpu;
-        if (cpu >= 0) seen.add(cpu === w[s + CPU] ? "its CPU" : "another");
+        if (cpu >= 0) {
+          seen.add(cpu === w[s + CPU] ? "its CPU" : "another");
+          Atomics.store(w, s + SAW, i);
+        }
         yield* lwpSelf();
       }
       last = ctl.pctr;
@@ -60,8 +63,8 @@ const PROGRAM = `
     for (let i = 1; i <= TIMES; i++) {
       yield* lwpPark();
       if (ctl.curcpu !== w[s + CPU]) throw new Error("not the CPU it runs on");
-      // Long enough for another CPU to look.
-      for (let n = 0; n < 200; n++) yield* lwpSelf();
+      // Until the other CPU has looked.
+      while (Atomics.load(w, s + SAW) < i) yield* lwpSelf();
       Atomics.store(w, s + ROUNDS, i);
     }
   }
