@@ -23,7 +23,10 @@ export function* main(args: string[]) {
   const threads: Thread<Digest>[] = [];
   for (const file of files) threads.push(yield* Thread.spawn(digest, file));
   const digests: Digest[] = [];
-  for (const thread of threads) digests.push(yield* thread.join());
+  for (const thread of threads) {
+    digests.push(yield* thread.join());
+    showProgress(digests.length, files.length);
+  }
 
   const realms = [...new Set(digests.map((d) => d.realm))].sort((a, b) => a - b);
   for (const d of digests) console.log(`${d.sha256}  CPU ${realms.indexOf(d.realm)}  ${d.file}`);
@@ -31,6 +34,13 @@ export function* main(args: string[]) {
   console.log(
     `${files.length} files, ${bytes} bytes, ${threads.length} threads, ${realms.length} of ${cpus().length} CPUs`,
   );
+}
+
+/** A bar on standard error, if that is a terminal; gone at the end. */
+function showProgress(done: number, all: number): void {
+  if (!process.stderr.isTTY) return;
+  const bar = "#".repeat(Math.round((done / all) * 40)).padEnd(40, ".");
+  process.stderr.write(done < all ? `\r[${bar}] ${done}/${all}` : "\r\u001b[K");
 }
 
 function* digest(file: string) {

@@ -14,7 +14,7 @@ Exit status:
   128 + n  signal n ended it; an uncaught exception counts as signal 6 (134)
 
 Ctrl-\\ (SIGQUIT) lists what every thread does and waits for; the program goes on.
-A thread that computes without an operation on CPU 0 holds that up until it has one.
+It waits for code on CPU 0 that enters neither an operation nor a loop of the program.
 
 Examples:
   lwp run digest.ts a.txt b.txt           on all cores, with two arguments

@@ -78,7 +78,7 @@ function stallOf(machine: Machine | SimulatedMachine): Promise<never> {
   });
 }
 
-/** The signal comes when the event loop of CPU 0 turns: every 50 ms, but not while that computes without looking up. */
+/** The signal comes when the event loop of CPU 0 turns: every 50 ms, but not while that computes without a poll. */
 function listOnQuit(machine: Machine | SimulatedMachine, format: ReportFormat): void {
   process.on("SIGQUIT", () => writeNow(2, observer().listing(machine.kernel, format)));
 }
