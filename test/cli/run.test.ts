@@ -267,6 +267,7 @@ describe("SIGQUIT", () => {
   }
   const ENDS = `
     import { schedYield, Thread, until } from "lwp";
+    import * as K from "lwp/kernel";
     import { lwpPark } from "lwp/syscall";
     function* sleeper() { yield* lwpPark(); }
   `;
@@ -290,6 +291,7 @@ describe("SIGQUIT", () => {
       test(`${when} lists the threads, and the program goes on (${cpus} CPUs)`, async () => {
         const text = `${ENDS} export function* main() {
           yield* Thread.spawn(sleeper);
+          while (!K.listLwps(K.cur.lwp.k).some((l) => l.wmesg === "parked")) yield* schedYield();
           ${body}
           process.stdin.destroy();
           return 5;
