@@ -7,8 +7,8 @@
  * would be taken for a value. A generator cannot see who drives it; so it is told at its start, in steps:
  *
  *   1. Who starts it sets `delegated`, if it knows three things: that it delegates itself, that the function is one with
- *      polls, and that the generator is new. The context knows it of a thread's first generator, the linked code of a call
- *      `yield* f()` in a thread function which was told so itself.
+ *      polls, and that the generator is new. The context knows it of a thread's first generator, an operation of what it runs
+ *      for its caller, the linked code of a call `yield* f()` in a thread function which was told so itself.
  *   2. The generator takes it with its first instruction, and keeps the answer for as long as it lives.
  *
  * Between the two runs nothing that could start another generator, so who takes it is who was meant. Everybody else sets
@@ -50,6 +50,18 @@ export function forgetPolls(): void {
 /** Notes that `f()` has just made `body`, with which a thread is to begin; returns it. */
 export function threadBody<T extends object>(f: unknown, body: T): T {
   if (handshake.used && hasPolls(f)) handshake.first = body;
+  return body;
+}
+
+/** Notes that a thread which was to begin with `inner` begins with `body` instead, which only passes on; returns it. */
+export function threadBodyAround<T extends object>(inner: object, body: T): T {
+  if (handshake.first === inner) handshake.first = body;
+  return body;
+}
+
+/** For operations that run a program's function: `body` is what `f()` has just made, and is delegated to at once. */
+export function delegateTo<T>(f: unknown, body: T): T {
+  handshake.delegated = handshake.used && hasPolls(f);
   return body;
 }
 

@@ -6,6 +6,7 @@
  */
 import { flushKicks } from "../kern/resched.js";
 import type { Token } from "../context/generator.js";
+import { delegateTo } from "../context/polls.js";
 import { caller, type Operation } from "../syscall/operation.js";
 import { cur } from "../sys/current.js";
 import { EBUSY } from "../sys/errno.js";
@@ -42,7 +43,7 @@ export class Once extends SyncObject {
     const o = this.object(caller("Once.run"), "run");
     try {
       if (o.w[o.at + DONE] !== 0) return;
-      yield* { [Symbol.iterator]: () => routine() } satisfies Operation<unknown>;
+      yield* { [Symbol.iterator]: () => delegateTo(routine, routine()) } satisfies Operation<unknown>;
       o.w[o.at + DONE] = 1;
     } finally {
       mutexDrop(o);

@@ -17,6 +17,7 @@ import { EINVAL } from "../sys/errno.js";
 import type { Lwp } from "../sys/lwp.js";
 import { CANCEL_PENDING, type ThreadRec } from "../sys/thread.js";
 import type { Token } from "../context/generator.js";
+import { delegateTo } from "../context/polls.js";
 import {
   caller,
   fail,
@@ -194,7 +195,7 @@ function* runScope<T>(body: (scope: Scope) => Iterator<Token, T, undefined>): Ge
   const scope = new Scope();
   let value: T;
   try {
-    value = yield* { [Symbol.iterator]: () => body(scope) };
+    value = yield* { [Symbol.iterator]: () => delegateTo(body, body(scope)) };
   } catch (error) {
     const interrupted = scope[INTERRUPTED](error);
     const failure = yield* scope[LEAVE](l);

@@ -22,7 +22,7 @@ import {
 } from "../sys/param.js";
 import { THREAD_DETACHED, THREAD_MAIN, THREAD_NAMELEN, type ThreadRec } from "../sys/thread.js";
 import type { Body } from "../context/generator.js";
-import { threadBody } from "../context/polls.js";
+import { threadBody, threadBodyAround } from "../context/polls.js";
 import { lwpCreate, lwpStart } from "../kern/lwpcreate.js";
 import { lwpLock, lwpUnlock, lwpUnlockTo } from "../kern/lwplock.js";
 import { fail } from "../syscall/operation.js";
@@ -185,7 +185,7 @@ export function inContext(enter: Enter | null, start: () => Body): () => Body {
   if (enter === null) return start;
   return () => {
     const body = enter(start);
-    return {
+    return threadBodyAround(body, {
       next: () => enter(() => body.next()),
       throw(error) {
         return enter(() => {
@@ -193,7 +193,7 @@ export function inContext(enter: Enter | null, start: () => Body): () => Body {
           return body.throw(error);
         });
       },
-    };
+    } satisfies Body);
   };
 }
 

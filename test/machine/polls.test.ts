@@ -22,6 +22,8 @@ const LOOPS: Record<string, string> = {
   "a try block": "for (;;) { try { while (true) n++; } finally { n--; } }",
   "a delegated method":
     "class W { #m = 1; *run() { yield* this.#deep(); } *#deep() { for (;;) n += this.#m; } } const w = new W(); yield* w.run();",
+  "the body of a scope": "yield* Scope.run(function* () { for (;;) n++; });",
+  "the routine of a Once": "yield* new Once().run(function* () { for (;;) n++; });",
   "a delegated closure": "const deep = function* () { for (;;) n++; }; yield* deep();",
 };
 
@@ -29,7 +31,7 @@ describe("a thread that computes for ever", () => {
   for (const [name, loop] of Object.entries(LOOPS)) {
     test(`lets others of its CPU run, and is suspended and cancelled by them: ${name}`, async () => {
       const text = `
-        import { schedYield, Thread } from "lwp";
+        import { Once, schedYield, Scope, Thread } from "lwp";
         import { lwpContinue, lwpSuspend } from "lwp/syscall";
         let n = 0;
         export function* main() {
@@ -55,6 +57,26 @@ describe("a thread that computes for ever", () => {
       });
     });
   }
+
+  test("gives way in whatever asynchronous context it was spawned", async () => {
+    const text = `
+      import { AsyncLocalStorage } from "node:async_hooks";
+      import { schedYield, Thread } from "lwp";
+      let n = 0;
+      export function* main() {
+        const storage = new AsyncLocalStorage();
+        const seen = new Set();
+        // It acts when it is iterated, so that is what the context must be around.
+        const spawn = Thread.spawn(function* () { for (;;) { n++; seen.add(storage.getStore()); } })[Symbol.iterator]();
+        const { done } = storage.run(5, () => spawn.next());
+        while (n === 0) yield* schedYield();
+        return done && seen.has(5) && seen.size === 1 ? 7 : 1;
+      }
+    `;
+    await withMachine({ cpus: 1 }, async (machine) => {
+      assert.equal((await exec(machine, text)).status, 7);
+    });
+  });
 
   test("SCH-133: is suspended, continued and cancelled from another CPU: polls of loops are polling points", async () => {
     const text = `
