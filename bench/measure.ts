@@ -105,6 +105,14 @@ export class Meter implements Iterable<number> {
   }
 }
 
+/** B6: how many children a thread of Skynet has. */
+export const FAN_OUT = 10;
+
+/** B6: what Skynet of so many leaves returns. */
+export function sumOfLeaves(leaves: number): number {
+  return (leaves * (leaves - 1)) / 2;
+}
+
 /** Prints the line the harness reads. Once a process. */
 export function report(value: number, details: Record<string, number | string> = {}): void {
   if (!Number.isFinite(value)) throw new RangeError(`measured ${value}`);

@@ -162,6 +162,15 @@ export const benchmarks: readonly Benchmark[] = [
     goals: multiplesOf("async", {}, { mp: 1.0 }),
   },
   {
+    id: "B6",
+    title: "Skynet, a million leaves, fan-out 10, depth first",
+    unit: "ms",
+    threads: 1_000_000,
+    reference: "async",
+    programs: [...ours("B6", "mp", "up"), peer("async", "B6"), peer("effect", "B6")],
+    goals: multiplesOf("async", { mp: 4 }, { mp: 2, up: 1.3 }),
+  },
+  {
     id: "B7",
     title: "resident bytes of an idle parked thread, 100,000 of them",
     unit: "bytes",
@@ -249,6 +258,24 @@ export const benchmarks: readonly Benchmark[] = [
       { level: "first", mode: "mp", plus: 4 },
       { level: "full", mode: "mp", plus: 2.4 },
     ],
+  },
+  {
+    id: "B15",
+    title: "B1 with nobody listening, beside a kernel without probes",
+    unit: "ns",
+    threads: 1_000,
+    reference: "unprobed",
+    programs: [
+      ...ours("B15", "mp"),
+      {
+        name: "listening",
+        kind: "ours",
+        file: "ours/b15.js",
+        args: ["--bench", "B15", "--peer", "listening"],
+      },
+      peer("unprobed", "B15"),
+    ],
+    goals: multiplesOf("unprobed", { mp: 1.02 }, { mp: 1.01 }),
   },
   {
     id: "POLL",

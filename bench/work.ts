@@ -16,37 +16,53 @@ export function burn(steps: number): number {
   return x;
 }
 
-export interface Task {
-  /** Steps that take about TASK_MS here and now. */
-  readonly steps: number;
-  /** What they take, in milliseconds. */
-  readonly ms: number;
-}
-
-/** Finds out how many steps a task has, and what it takes while nothing else runs. */
-export function calibrate(): Task {
+/** Steps of a task that takes about TASK_MS here: what differs from that `TaskTimes` corrects. */
+export function calibrate(): number {
   let steps = 10_000;
   for (let ms = 0; ms < 20; ) {
     steps *= 2;
-    ms = timeOf(() => burn(steps));
+    ms = timeOf(steps);
   }
-  steps = Math.round(
-    (steps * TASK_MS) / Math.min(...Array.from({ length: 5 }, () => timeOf(() => burn(steps)))),
-  );
-  const rounds = 50;
-  const ms = timeOf(() => {
-    for (let i = 0; i < rounds; i++) burn(steps);
-  });
-  return { steps, ms: ms / rounds };
+  return Math.round((steps * TASK_MS) / leastOf(5, steps));
 }
 
-function timeOf(body: () => void): number {
+/**
+ * The time of TASKS tasks on all CPUs, as it would be if a task took TASK_MS exactly, in milliseconds. The host does not
+ * give the same speed for long, so runs alternate with measurements of what a task takes alone, in the same process, and
+ * the best of each count.
+ */
+export class TaskTimes {
+  readonly #steps: number;
+  #taskMs: number;
+  #runMs = Number.POSITIVE_INFINITY;
+
+  constructor(steps: number) {
+    this.#steps = steps;
+    this.#taskMs = leastOf(50, steps);
+  }
+
+  /** A run of TASKS tasks took so long. */
+  ran(elapsedMs: number): void {
+    this.#runMs = Math.min(this.#runMs, elapsedMs);
+    this.#taskMs = Math.min(this.#taskMs, leastOf(50, this.#steps));
+  }
+
+  get scaledMs(): number {
+    return (this.#runMs * TASK_MS) / this.#taskMs;
+  }
+}
+
+/** How often the tasks are run. */
+export const RUNS = 3;
+
+function leastOf(times: number, steps: number): number {
+  let least = Number.POSITIVE_INFINITY;
+  for (let i = 0; i < times; i++) least = Math.min(least, timeOf(steps));
+  return least;
+}
+
+function timeOf(steps: number): number {
   const begun = performance.now();
-  body();
+  burn(steps);
   return performance.now() - begun;
-}
-
-/** Milliseconds of a run, as they would be if a task took TASK_MS exactly. */
-export function scaled(elapsedMs: number, task: Task): number {
-  return (elapsedMs * TASK_MS) / task.ms;
 }

@@ -2,7 +2,7 @@
 
 import { Thread } from "lwp";
 import { Meter } from "../measure.js";
-import { burn, calibrate, scaled, TASKS } from "../work.js";
+import { burn, calibrate, RUNS, TASKS, TaskTimes } from "../work.js";
 
 function* work(steps: number) {
   return burn(steps);
@@ -11,17 +11,21 @@ function* work(steps: number) {
 function* empty() {}
 
 function* burnAll() {
-  const task = calibrate();
+  const steps = calibrate();
   const run = function* (n: number) {
     const threads: Thread<number>[] = [];
-    for (let i = 0; i < n; i++) threads.push(yield* Thread.spawn(work, task.steps));
+    for (let i = 0; i < n; i++) threads.push(yield* Thread.spawn(work, steps));
     for (const t of threads) yield* t.join();
   };
   // Every CPU has seen the task before the clock starts.
   yield* run(20);
-  const begun = performance.now();
-  yield* run(TASKS);
-  return scaled(performance.now() - begun, task);
+  const times = new TaskTimes(steps);
+  for (let i = 0; i < RUNS; i++) {
+    const begun = performance.now();
+    yield* run(TASKS);
+    times.ran(performance.now() - begun);
+  }
+  return times.scaledMs;
 }
 
 function* nothing(threads: number, budgetMs: number) {

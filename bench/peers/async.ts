@@ -1,6 +1,6 @@
 // Peer "async": native async functions on the microtask queue.
 
-import { Meter, programOptions, report, residentBytes } from "../measure.js";
+import { FAN_OUT, Meter, programOptions, report, residentBytes, sumOfLeaves } from "../measure.js";
 
 const { bench, threads, budgetMs } = programOptions();
 const meter = new Meter(budgetMs);
@@ -170,6 +170,31 @@ async function contended(): Promise<void> {
   }
 }
 
+/** B6. Each begins with an await, as in B2. */
+async function skynet(first: number, size: number): Promise<number> {
+  await null;
+  if (size === 1) return first;
+  const below = size / FAN_OUT;
+  const leaves: Promise<number>[] = [];
+  let sum = 0;
+  for (let i = 0; i < FAN_OUT; i++) {
+    const child = skynet(first + i * below, below);
+    if (below === 1) leaves.push(child);
+    else sum += await child;
+  }
+  for (const leaf of leaves) sum += await leaf;
+  return sum;
+}
+
+async function skynetMs(): Promise<number> {
+  await skynet(0, threads / FAN_OUT ** 2);
+  const begun = performance.now();
+  const sum = await skynet(0, threads);
+  const ms = performance.now() - begun;
+  if (sum !== sumOfLeaves(threads)) throw new Error(`the sum is ${sum}`);
+  return ms;
+}
+
 /** B7: an async function that awaits a promise somebody else can resolve. */
 function idle(): number {
   const unpark: (() => void)[] = [];
@@ -207,6 +232,9 @@ switch (bench) {
   case "B5":
     await contended();
     report(meter.nsPerOperation);
+    break;
+  case "B6":
+    report(await skynetMs());
     break;
   case "B7":
     report(idle());

@@ -1,7 +1,7 @@
 // Peer "effect": fibers of Effect 4 under its default scheduler.
 
 import { Deferred, Effect, Fiber, Latch, Semaphore } from "effect";
-import { Meter, programOptions, report, residentBytes } from "../measure.js";
+import { FAN_OUT, Meter, programOptions, report, residentBytes, sumOfLeaves } from "../measure.js";
 
 const { bench, threads, budgetMs } = programOptions();
 const meter = new Meter(budgetMs);
@@ -123,6 +123,31 @@ function* contended() {
   }
 }
 
+/** B6. */
+const skynet = (first: number, size: number): Effect.Effect<number> =>
+  Effect.gen(function* () {
+    if (size === 1) return first;
+    const below = size / FAN_OUT;
+    const leaves: Fiber.Fiber<number>[] = [];
+    let sum = 0;
+    for (let i = 0; i < FAN_OUT; i++) {
+      const child = yield* Effect.forkChild(skynet(first + i * below, below));
+      if (below === 1) leaves.push(child);
+      else sum += yield* Fiber.join(child);
+    }
+    for (const leaf of leaves) sum += yield* Fiber.join(leaf);
+    return sum;
+  });
+
+function* skynetMs() {
+  yield* skynet(0, threads / FAN_OUT ** 2);
+  const begun = performance.now();
+  const sum = yield* skynet(0, threads);
+  const ms = performance.now() - begun;
+  if (sum !== sumOfLeaves(threads)) throw new Error(`the sum is ${sum}`);
+  return ms;
+}
+
 /** B7: a fiber that awaits a Deferred somebody else can complete. */
 function* idle() {
   const parkedOn: Deferred.Deferred<void>[] = [];
@@ -158,6 +183,9 @@ switch (bench) {
   case "B5":
     await Effect.runPromise(Effect.gen(contended));
     report(meter.nsPerOperation);
+    break;
+  case "B6":
+    report(await Effect.runPromise(Effect.gen(skynetMs)));
     break;
   case "B7":
     report(await Effect.runPromise(Effect.gen(idle)));

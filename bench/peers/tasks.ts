@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { isMainThread, parentPort, Worker } from "node:worker_threads";
 import { Piscina } from "piscina";
 import { Meter, programOptions, report } from "../measure.js";
-import { burn, calibrate, CPUS, scaled, TASKS } from "../work.js";
+import { burn, calibrate, CPUS, RUNS, TASKS, TaskTimes } from "../work.js";
 
 /** What a worker does for a message, and for piscina: `steps` steps; 0 = an empty task. */
 export default function task(steps: number): number {
@@ -64,11 +64,15 @@ async function main(): Promise<void> {
   const { bench, threads, budgetMs, peer } = programOptions();
   const { runAll, close } = peer === "piscina" ? overPiscina() : await overMessages();
   if (bench === "B10") {
-    const work = calibrate();
-    await runAll(20, work.steps);
-    const begun = performance.now();
-    await runAll(TASKS, work.steps);
-    report(scaled(performance.now() - begun, work));
+    const steps = calibrate();
+    await runAll(20, steps);
+    const times = new TaskTimes(steps);
+    for (let run = 0; run < RUNS; run++) {
+      const begun = performance.now();
+      await runAll(TASKS, steps);
+      times.ran(performance.now() - begun);
+    }
+    report(times.scaledMs);
   } else if (bench === "B11") {
     const meter = new Meter(budgetMs);
     for (const rounds of meter) {
