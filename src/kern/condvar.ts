@@ -64,11 +64,11 @@ export function cvHasWaiters(k: Kernel, cv: number): boolean {
   return k.w[cv + CV_SLEEPQ + SLEEPQ_HEAD] !== 0;
 }
 
-/** Queues the current LWP with the kernel boost on, then lets the interlock go (BLK-61). */
-export function cvEnter(l: Lwp, cv: number, interlock: number): void {
+/** Queues the current LWP with the kernel boost on, unless said, then lets the interlock go (BLK-61). */
+export function cvEnter(l: Lwp, cv: number, interlock: number, kpriority = 1): void {
   const { k } = l;
   kassert(k, !cvIsDead(k, cv) && interlockOwned(k, interlock), "cvWait: dead, or interlock not held");
-  l.kpriority = 1;
+  l.kpriority = kpriority;
   const lock = sleeptabBucket(k.sleeptab, cv);
   spinEnter(k, lock);
   const first = sleepqFirst(k, cv + CV_SLEEPQ);

@@ -119,7 +119,7 @@ function recycleZombie(p2: Proc): Lwp | null {
   lwpFree(l, true, false);
   kassert(k, l.piLenders === null && l.inheritedprio === PRI_NONE, "lwpCreate: a zombie with loans");
   const ts = l.w[l.at + TS];
-  clear(l.w, l.at + 2, l.at + LwpRecord.words);
+  clear(k, l.at + 2, l.at + LwpRecord.words);
   clearCold(k.lwps, l.index);
   l.w[l.at + TS] = ts;
   // A handle to the dead one must not find the new one: as if released and allocated.

@@ -24,12 +24,12 @@ export function poolGet<T extends View>(pool: Pool<T>): T | null {
 /** Clears the cold part of a record that serves again. */
 export function clearCold<T extends View>(pool: Pool<T>, index: number): void {
   const at = pool.coldAt(index);
-  clear(pool.k.w, at, at + pool.type.coldWords);
+  clear(pool.k, at, at + pool.type.coldWords);
 }
 
-/** A record is short, and a call of the host's `fill` costs more than the loop. */
-export function clear(w: Int32Array, from: number, to: number): void {
-  for (let i = from; i < to; i++) w[i] = 0;
+/** Clears the words from one even address to another. They are few: a call of the host's `fill` costs more than the loop. */
+export function clear({ d }: Kernel, from: number, to: number): void {
+  for (let i = from >> 1; i < to >> 1; i++) d[i] = 0;
 }
 
 /** Gives a record back. Its generation changes, so handles to it no longer match. */
@@ -56,7 +56,8 @@ export function rawGet(k: Kernel, header: number, base: number, words: number, l
   w[header + POOL_INUSE]++;
   spinExit(k, header + POOL_LOCK);
   const at = base + (index - 1) * words;
-  if (!fresh) clear(w, at + 1, at + words);
+  w[at + 1] = 0;
+  if (!fresh) clear(k, at + 2, at + words);
   w[at]++;
   return index;
 }

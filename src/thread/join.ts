@@ -109,7 +109,8 @@ export class JoinOperation<T> extends BlockingOperation<T> {
       spinExit(l.k, t.lock);
       return BLOCK_RETRY;
     }
-    cvEnter(l, t.cv, t.lock);
+    // Without the boost: libpthread waits for a thread by parking (SCH-5). Of many threads the joiner comes after all.
+    cvEnter(l, t.cv, t.lock, 0);
     return sleepqBlock(l, ticks, true);
   }
 }

@@ -464,6 +464,24 @@ describe("join and detach", () => {
     });
   });
 
+  test("THR-12, SCH-5: a joiner waits without the kernel boost, so it comes after who was ready before it was woken", () => {
+    const m = new ThreadMachine({ cpus: 1 });
+    m.runMain(function* () {
+      let ended = 0;
+      const threads: Thread<void>[] = [];
+      for (let i = 0; i < 4; i++) {
+        threads.push(
+          yield* Thread.spawn(function* () {
+            ended++;
+          }),
+        );
+      }
+      yield* threads[0].join();
+      assert.equal(ended, 4);
+      for (const t of threads.slice(1)) yield* t.join();
+    });
+  });
+
   test("THR-12: a cancellation pending when the thread has ended acts first, and leaves it to be joined", () => {
     everywhere(function* () {
       const t = yield* Thread.spawn(function* () {
