@@ -275,7 +275,8 @@ export class Model {
     if (m.p.stat !== K.SDYING && m.p.stat !== K.SZOMB) {
       const holders = m.all.filter((l) => l.fd !== 0).length;
       assert.equal(m.p.fdrefs, holders, `process ${m.pid}: references on its descriptors`);
-      assert.equal(m.p.credrefs, holders, `process ${m.pid}: references on its credentials`);
+      const copies = m.all.filter((l) => l.cred !== null).length;
+      assert.equal(copies, holders, `process ${m.pid}: copies of its credentials`);
     }
   }
 

@@ -22,6 +22,7 @@ export const CALLS = [
   "lwpSetname",
   "lwpGetname",
   "schedYield",
+  "setuid",
   "procExit",
 ] as const;
 
@@ -66,6 +67,7 @@ const WEIGHTS: Readonly<Record<CallName, number>> = {
   lwpSetname: 4,
   lwpGetname: 4,
   schedYield: 5,
+  setuid: 6,
   procExit: 2,
 };
 

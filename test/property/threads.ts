@@ -145,6 +145,8 @@ class Thread {
         return this.#getname(a % 4 === 0 ? 0 : this.#target(a), b % 20);
       case "schedYield":
         return this.#yield();
+      case "setuid":
+        return this.#setuid(a % 3);
       case "procExit":
         return this.#procExit(a);
     }
@@ -177,6 +179,7 @@ class Thread {
     const expected = this.#creationError();
     const flags = (b & 3) === 0 ? S.LWP_DETACHED : 0;
     const l = K.cur.lwp;
+    K.cacheCreds(l);
     try {
       const lid = K.createLwp(l, flags, { kind: K.CTX_STEP, entry: STEP_ENTRY, arg: a });
       assert.equal(expected, 0);
@@ -192,6 +195,7 @@ class Thread {
   *#createAbandoned(): Generator<K.Token, string, undefined> {
     const expected = this.#creationError();
     const l = K.cur.lwp;
+    K.cacheCreds(l);
     const made = K.lwpCreate(l, l.proc, 0, { kind: K.CTX_STEP, entry: STEP_ENTRY }, l.class);
     assert.equal(made === null, expected !== 0);
     if (made === null) return "EAGAIN";
@@ -219,6 +223,17 @@ class Thread {
     const lid = yield* S.lwpSelf();
     assert.equal(lid, this.#me.lid);
     return `${lid}`;
+  }
+
+  /** A superuser may become anybody, once; others only who they are. All its LWPs are charged to the new user at once. */
+  #setuid(uid: number): Generator<K.Token, string, undefined> {
+    const { p } = this.#m;
+    const before = p.uid;
+    const expected = before === 0 || before === uid ? 0 : K.EPERM;
+    return settle(S.setuid(uid), (error) => {
+      assert.equal(error, expected);
+      assert.equal(K.cur.lwp.uid, K.cur.lwp.cred?.uid);
+    });
   }
 
   *#yield(): Generator<K.Token, string, undefined> {
