@@ -30,6 +30,7 @@ export { Once } from "./thread/once.js";
 export { RwLock } from "./thread/rwlock.js";
 export type { OpenOptions } from "./thread/named.js";
 export { SEM_VALUE_MAX, Semaphore } from "./thread/semaphore.js";
+export { SpinLock, type SpinLockOptions } from "./thread/spinlock.js";
 export { ThreadExit } from "./thread/ending.js";
 export { ThreadError } from "./thread/join.js";
 export { Scope } from "./thread/scope.js";

@@ -42,6 +42,7 @@ export const OPERATIONS: Readonly<Record<string, readonly string[]>> = {
   Condition: ["wait"],
   Semaphore: ["wait"],
   Barrier: ["wait"],
+  SpinLock: ["lock", "guard"],
   Channel: ["send", "receive"],
 };
 

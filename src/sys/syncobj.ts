@@ -1,5 +1,6 @@
 /**
- * A synchronisation object of the thread library: mutex, condition variable, semaphore, rwlock, barrier, once, channel.
+ * A synchronisation object of the thread library: mutex, condition variable, semaphore, rwlock, barrier, once, channel, spin
+ * lock.
  *
  * One record serves all kinds; each uses the words it needs. A handle is (index, generation), and good in one process.
  *
@@ -24,7 +25,7 @@ export const syncobjFields = {
   /** Mutex and once: an adaptive mutex. */
   mutex: area("m", MTX_WORDS),
   rwlock: area("m", RW_WORDS),
-  /** Lid of who holds it (mutex, once), or holds it for writing; 0 = nobody. Written by that thread alone. */
+  /** Lid of who holds it (mutex, once, spin lock), or holds it for writing; 0 = nobody. Written by that thread alone. */
   owner: i32("m"),
   /** Recursive mutex: how often it is held beyond the first time. Barrier: rounds. Named semaphore: how often it is open. */
   count: i32("m"),
@@ -56,6 +57,7 @@ export const SO_CHANNEL = 7;
 /** A named semaphore, and a process's reference to one. */
 export const SO_NAMED = 8;
 export const SO_OPEN = 9;
+export const SO_SPIN = 10;
 
 /** What each kind is called. */
 export const SYNCOBJ_KINDS = [
@@ -69,6 +71,7 @@ export const SYNCOBJ_KINDS = [
   "channel",
   "named semaphore",
   "open semaphore",
+  "spin lock",
 ];
 
 /** Types of a mutex (THR-30). */

@@ -9,6 +9,7 @@ export { Once } from "./once.js";
 export { RwLock } from "./rwlock.js";
 export type { OpenOptions } from "./named.js";
 export { SEM_VALUE_MAX, Semaphore } from "./semaphore.js";
+export { SpinLock, type SpinLockOptions } from "./spinlock.js";
 export { ThreadExit } from "./ending.js";
 export { ThreadError } from "./join.js";
 export { Scope } from "./scope.js";
