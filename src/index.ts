@@ -8,6 +8,7 @@ import "./observe/reports.js";
 export { LwpError } from "./sys/errno.js";
 export type { EventOptions, EventStream, EventType, MachineEvent } from "./machine/events.js";
 export { boot, type BootOptions, Machine } from "./machine/machine.js";
+export { LinkError } from "./machine/factory.js";
 export { WorkersError } from "./machine/means.js";
 export { type Exit, ExitError, MachineError, type Process, StallError } from "./machine/process.js";
 export { run } from "./machine/run.js";

@@ -329,7 +329,7 @@ export class Machine {
     });
   }
 
-  /** The same for a program that is linked already. */
+  /** The same for a program that is linked already. @internal */
   execLinked(linked: LinkedProgram, args: readonly string[] = []): Promise<Process> {
     return tellExec(this.#events, linked.file, () => this.#start(linked, args));
   }

@@ -135,7 +135,7 @@ export class SimulatedMachine {
     return this.#inTurn(() => tellExec(this.#events, String(file), start));
   }
 
-  /** The same for a program that is linked already. */
+  /** The same for a program that is linked already. @internal */
   execLinked(linked: LinkedProgram, args: readonly string[] = []): Promise<Process> {
     return this.#inTurn(() => tellExec(this.#events, linked.file, () => this.#start(linked, args)));
   }
