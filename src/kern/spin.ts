@@ -5,8 +5,8 @@
  * interrupted on its own CPU, so a CPU holds a lock only while it runs kernel code, and never across a switch
  * (R2). Taking a lock twice, or releasing one of another CPU, is a kernel assertion.
  *
- * Contention, in steps: (1) spin a bounded number of rounds; (2) count oneself as a sleeper, and wait for the
- * word to change; each round the port looks whether the owner's CPU has failed, or the machine is dead, and
+ * Contention, in steps: (1) look a bounded number of times, and write nothing: the holder needs the cache line; (2) count
+ * oneself as a sleeper, and wait for the word to change; each round the port looks whether the owner's CPU has failed, or the machine is dead, and
  * gives up after `spinoutTicks`. On a machine whose CPUs do not run in parallel a lock is a plain word, and
  * contention is a kernel assertion: nobody else can make progress (R12).
  *
@@ -57,17 +57,26 @@ export function spinOwned(k: Kernel, a: number): boolean {
   return k.w[a] === cur.cpu.index;
 }
 
+/** Looks at a lock that is held: a few microseconds, which is longer than it is held unless its CPU was descheduled. */
+const LOOKS = 300;
+
 function contend(k: Kernel, a: number, me: number): void {
   const w = k.w;
-  for (let round = 0; ; round++) {
+  // In lockstep each look is granted.
+  let looks = k.mp && k.g.lockstep === 0 ? LOOKS : 0;
+  for (let round = 0; ; ) {
     const owner = Atomics.load(w, a);
     if (owner === me) panic(k, `locking against myself: spin mutex ${a}`);
     if (owner === 0) {
       if (Atomics.compareExchange(w, a, 0, me) === 0) return;
       continue;
     }
+    if (looks > 0) {
+      looks--;
+      continue;
+    }
     Atomics.add(w, a + 1, 1);
-    k.port.relax("spin", round, a, owner);
+    k.port.relax("spin", round++, a, owner);
     Atomics.sub(w, a + 1, 1);
   }
 }

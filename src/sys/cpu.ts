@@ -4,7 +4,7 @@
  * Locks: s = ci.mutex (the run-queue lock), c = ci.calloutLock, @ = atomic, ! = only the CPU itself,
  * ~ = stable.
  */
-import { area, defineRecord, type Face, f64, i32, ref, spinlock, the, View } from "./record.js";
+import { area, defineRecord, type Face, f64, i32, line, ref, spinlock, the, View } from "./record.js";
 import { COLIST_WORDS, CV_WORDS, WHEEL_LEVELS, WHEEL_SIZE } from "./shapes.js";
 import { PRI_COUNT } from "./param.js";
 
@@ -30,8 +30,7 @@ export const cpuFields = {
   lostWakeups: i32("!"),
 
   // --- scheduling ---
-  /** Run-queue lock: covers IDL and RUN LWPs. */
-  mutex: spinlock(),
+  line1: line(),
   /** Covers running, dead, stopped and suspended LWPs. */
   lwplock: spinlock(),
   /** What it runs. */
@@ -39,10 +38,13 @@ export const cpuFields = {
   /** Like curlwp; the thread underneath a soft interrupt. */
   onproc: the("s", "lwp"),
   idlelwp: the("~", "lwp"),
-  /** LWP that waits for the idle loop to move it. */
-  migrating: ref("s", "lwp"),
   /** Effective priority of what runs, as of its dispatch or last user return (SCH-39). */
   curpriority: i32("s"),
+  line2: line(),
+  /** Run-queue lock: covers IDL and RUN LWPs. Others come here as well. */
+  mutex: spinlock(),
+  /** LWP that waits for the idle loop to move it. */
+  migrating: ref("s", "lwp"),
   /** Highest priority queued; 0 when nothing is. */
   maxpriority: i32("s"),
   psid: i32("s"),
@@ -64,6 +66,7 @@ export const cpuFields = {
   push: i32("s"),
   stay: i32("s"),
   localize: i32("s"),
+  line3: line(),
 
   // --- time ---
   /** Hardclock ticks this CPU has handled. */

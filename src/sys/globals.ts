@@ -2,7 +2,7 @@
  * The kernel's global variables, as one record. Locks: a = proc_lock, @ = atomic, ~ = stable, clock = written by
  * the clock alone.
  */
-import { area, defineRecord, type Face, f64, i32, ref, spinlock, text, the, View } from "./record.js";
+import { area, defineRecord, type Face, f64, i32, line, ref, spinlock, text, the, View } from "./record.js";
 import { CALLOUT_WORDS, CV_WORDS, MTX_WORDS } from "./shapes.js";
 
 export const globalsFields = {
@@ -28,6 +28,7 @@ export const globalsFields = {
   /** Heartbeats of the clock; the slice in which CPUs are. */
   heartbeat: i32("clock"),
 
+  line1: line(),
   /** proc_lock: lists of processes and LWPs, parentage. */
   procLock: spinlock(),
   /** First on alllwp, first on allproc. */
@@ -44,6 +45,7 @@ export const globalsFields = {
   pidLast: i32("a"),
   /** LWPs that exist. */
   nlwps: i32("a"),
+  line2: line(),
 
   /** kern.maxlwp */
   maxlwp: i32("@"),

@@ -20,7 +20,7 @@ import { HZ } from "./param.js";
 import type { Port } from "./port.js";
 import { type Proc, ProcRecord } from "./proc.js";
 import { type Pserialize, PserializeRecord, type PszGlobals, PszGlobalsRecord } from "./pserialize.js";
-import type { RecordType, View } from "./record.js";
+import { LINE_WORDS, type RecordType, type View } from "./record.js";
 import * as shape from "./shapes.js";
 import { type Container, ContainerRecord, SPD_WORDS } from "./specificdata.js";
 import { type Syncobj, SyncobjRecord } from "./syncobj.js";
@@ -127,7 +127,8 @@ export const POOL_LOCK = 0;
 export const POOL_FREE = 2;
 export const POOL_HIGH = 3;
 export const POOL_INUSE = 4;
-const POOL_HEADER_WORDS = 6;
+/** With an empty cache line behind it, so that locks of two pools do not share one. */
+const POOL_HEADER_WORDS = 6 + LINE_WORDS;
 
 /** How a machine's memory is laid out; a function of its limits alone, so that all realms agree. */
 class Layout {

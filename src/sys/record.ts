@@ -40,6 +40,9 @@ export interface RefField<N extends string, Null extends boolean> extends FieldB
   readonly to: N;
   readonly nullable: Null;
 }
+/** Words of a cache line. */
+export const LINE_WORDS = 16;
+
 export type Field = I32Field | F64Field | TextField | AreaField | RefField<RecordName, boolean>;
 export type Fields = Readonly<Record<string, Field>>;
 
@@ -88,6 +91,8 @@ export const area = (lock: string, words: number): AreaField => ({
 });
 /** A spin lock; the accessor gives its address. */
 export const spinlock = (): AreaField => ({ kind: "area", what: "lock", words: 2, lock: "self" });
+/** An empty cache line: what stands before it and behind it is used by different CPUs, and must not share one. */
+export const line = (): AreaField => area("~", LINE_WORDS);
 /** A reference that may be null. */
 export const ref = <N extends string>(lock: string, to: N) =>
   ({ kind: "ref", words: 1, lock, to, nullable: true }) as RefField<N, true>;
