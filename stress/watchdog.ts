@@ -5,23 +5,24 @@
 import { writeSync } from "node:fs";
 import { workerData } from "node:worker_threads";
 import { dump, Kernel, type Limits } from "lwp/kernel";
-import { COUNTS, CPUS_MAX, KINDS } from "./shared.js";
 
 export interface WatchdogData {
   readonly buffer: SharedArrayBuffer;
   readonly limits: Limits;
+  /** Where in scratch memory operations are counted. */
+  readonly counters: { readonly at: number; readonly words: number };
   /** Seconds without an operation that are a stall. */
   readonly seconds: number;
 }
 
-const { buffer, limits, seconds } = workerData as WatchdogData;
+const { buffer, limits, counters, seconds } = workerData as WatchdogData;
 const k = new Kernel(limits, { mp: true }, buffer);
 let last = -1;
 let since = performance.now();
 
 function done(): number {
   let n = 0;
-  for (let i = 0; i < CPUS_MAX * KINDS.length; i++) n += k.w[k.scratch + COUNTS + i * 2];
+  for (let i = 0; i < counters.words; i++) n += k.w[k.scratch + counters.at + i];
   return n;
 }
 

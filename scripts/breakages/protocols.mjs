@@ -8,6 +8,7 @@ const sleep = "lockstep/sleep";
 const cpus = "lockstep/cpus";
 const life = "lockstep/life";
 const waits = "lockstep/waits";
+const objects = "lockstep/objects";
 
 export const breakages = [
   {
@@ -59,6 +60,34 @@ export const breakages = [
     test: locks,
   },
   {
+    point: "rwlock.held",
+    name: "the bits of a rwlock are set without compare-and-exchange",
+    file: "kern/rwlock.js",
+    find: "if ((word & admission(op)) === 0 || !atomicCas(k, rw, word, word | wanted)) {",
+    replace: "k.w[rw] = word | wanted; if (false) {",
+    test: objects,
+  },
+  {
+    point: "rwlock.exit",
+    name: "a release of a rwlock stores over its bits",
+    file: "kern/rwlock.js",
+    find: "if (atomicCas(k, rw, word, left)) return; continue;",
+    replace: "k.w[rw] = left; return;",
+    test: objects,
+  },
+  {
+    point: "syncobj.enqueued",
+    name: "a waiter lets its object go before it is off its CPU",
+    file: "kern/syncobj.js",
+    find: "sleepqEnqueue(l, q, o.at, wmesg, sobj); delayPoint(l.k, AT_SYNCOBJ_ENQUEUED);",
+    replace: `sleepqEnqueue(l, q, o.at, wmesg, sobj);
+      const owner = l.w[o.lock];
+      Atomics.store(l.w, o.lock, 0);
+      delayPoint(l.k, AT_SYNCOBJ_ENQUEUED);
+      while (Atomics.compareExchange(l.w, o.lock, 0, owner) !== 0);`,
+    test: objects,
+  },
+  {
     point: "sleep.enqueued",
     name: "a sleeper lets its interlock go before it is queued",
     file: "kern/condvar.js",
@@ -80,7 +109,7 @@ export const breakages = [
     point: "sleep.released",
     name: "waking does not ask whether the LWP is still on its CPU",
     file: "kern/sleepq.js",
-    find: "if ((l.pflag & LP_RUNNING) !== 0) { // BLK-13",
+    find: "if ((w[at + PFLAG] & LP_RUNNING) !== 0) { // BLK-13",
     replace: "if (false) { // BLK-13",
     test: sleep,
   },
@@ -88,8 +117,8 @@ export const breakages = [
     point: "park.enter",
     name: "a park does not look for an unpark that came first",
     file: "kern/park.js",
-    find: "if ((l.flag & (LW_CANCELLED | LW_UNPARKED)) !== 0) {",
-    replace: "if ((l.flag & LW_CANCELLED) !== 0) {",
+    find: "if ((l.w[l.at + FLAG] & (LW_CANCELLED | LW_UNPARKED)) !== 0) {",
+    replace: "if ((l.w[l.at + FLAG] & LW_CANCELLED) !== 0) {",
     test: sleep,
   },
   {
@@ -104,16 +133,16 @@ export const breakages = [
     point: "setrunnable.chosen",
     name: "an LWP is handed to a run queue that is not locked",
     file: "kern/sleepq.js",
-    find: "l.cpu = ci; delayPoint(k, AT_SETRUNNABLE_CHOSEN);",
-    replace: "l.cpu = ci; l.mutex = ci.mutex; delayPoint(k, AT_SETRUNNABLE_CHOSEN);",
+    find: "w[at + CPU] = ci.index; delayPoint(k, AT_SETRUNNABLE_CHOSEN);",
+    replace: "w[at + CPU] = ci.index; w[at + MUTEX] = ci.at + RUNQ; delayPoint(k, AT_SETRUNNABLE_CHOSEN);",
     test: sleep,
   },
   {
     point: "setrunnable.chosen",
     name: "an LWP is queued without the lock of the queue",
     file: "kern/sleepq.js",
-    find: "delayPoint(k, AT_SETRUNNABLE_CHOSEN); spinEnter(k, ci.mutex);",
-    replace: "delayPoint(k, AT_SETRUNNABLE_CHOSEN);",
+    find: "delayPoint(k, AT_SETRUNNABLE_CHOSEN); const runq = ci.at + RUNQ; spinEnter(k, runq);",
+    replace: "delayPoint(k, AT_SETRUNNABLE_CHOSEN); const runq = ci.at + RUNQ;",
     test: sleep,
   },
   {
