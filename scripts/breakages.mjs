@@ -1,17 +1,17 @@
 // npm run breakages [-- FILTER...]: breaks each protocol of the kernel on purpose, and shows that a test catches it.
 //
 // What is broken is a copy of the compiled package in a temporary folder. A breakage is caught if a test of its own delay
-// point fails; to be sure that it is the breakage, the same files are run unbroken first. With filters, only breakages whose name or delay
-// point contains one.
+// point fails; to be sure that it is the breakage, the same files are run unbroken first. With filters, only breakages whose
+// name or delay point contains one.
 //
 // Exit status: 0; 1 if one survives, or cannot be made.
 
 import { spawn } from "node:child_process";
-import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { breakages as all } from "./breakages/protocols.mjs";
-import { root } from "./run-tests.mjs";
+import { copyPackage, inParallel } from "./copies.mjs";
 
 /** After this a test counts as hanging. Unbroken, each file takes less than 3 seconds. */
 const hangMs = 20_000;
@@ -31,7 +31,7 @@ try {
 }
 
 async function main() {
-  const whole = copy("whole");
+  const whole = copyPackage(folder, "whole");
   let sound = true;
   for (const file of new Set(breakages.map(({ test }) => test))) {
     const { failed, how } = await runTest(whole, file, "^", 60_000);
@@ -40,26 +40,16 @@ async function main() {
     sound = false;
   }
   if (!sound) return false;
-  const results = await inParallel(breakages, tryBreakage);
+  const results = await inParallel(breakages, concurrency, tryBreakage);
   print(results);
   const survived = results.filter(({ ok }) => !ok).length;
   console.log(`${results.length - survived} of ${results.length} caught`);
   return survived === 0 && results.length > 0;
 }
 
-/** A copy of what the tests need, in a folder of its own. */
-function copy(name) {
-  const to = path.join(folder, name);
-  cpSync(path.join(root, "dist"), path.join(to, "dist"), { recursive: true });
-  cpSync(path.join(root, "build/test"), path.join(to, "build/test"), { recursive: true });
-  cpSync(path.join(root, "package.json"), path.join(to, "package.json"));
-  symlinkSync(path.join(root, "node_modules"), path.join(to, "node_modules"));
-  return to;
-}
-
 async function tryBreakage(breakage, number) {
   const row = { ...breakage, caught: "", how: "", ok: false };
-  const where = copy(String(number));
+  const where = copyPackage(folder, String(number));
   const file = path.join(where, "dist", breakage.file);
   const text = readFileSync(file, "utf8");
   const places = [...text.matchAll(pattern(breakage.find))];
@@ -114,19 +104,6 @@ function kindOf(error) {
   if (error.includes("the machine is dead")) return "kernel assertion";
   if (error.includes("never came")) return "never came";
   return "assertion";
-}
-
-async function inParallel(list, body) {
-  const results = [];
-  let next = 0;
-  const work = async () => {
-    while (next < list.length) {
-      const n = next++;
-      results[n] = await body(list[n], n);
-    }
-  };
-  await Promise.all(Array.from({ length: concurrency }, work));
-  return results;
 }
 
 function print(results) {
