@@ -179,7 +179,7 @@ function stepPuppet(t: K.StepThread): number {
     count("step yield");
     return K.STEP_YIELD;
   }
-  t.set(K.STEP_TICKS_WORD, chance(8) === 0 ? 1 + chance(3) : 0);
+  t.set(K.STEP_TICKS_WORD, chance(3) === 0 ? 1 + chance(3) : 0);
   count("step park");
   return K.STEP_PARK;
 }

@@ -319,4 +319,12 @@ export const breakages = [
     replace: "",
     test: waits,
   },
+  {
+    point: "wait.tried",
+    name: "who is to suspend itself sleeps first",
+    file: "kern/sleepq.js",
+    find: "if ((l.w[l.at + FLAG] & LW_WSUSPEND) === 0) return sleepqBlock(l, ticks, true);",
+    replace: "return sleepqBlock(l, ticks, true);",
+    test: waits,
+  },
 ];

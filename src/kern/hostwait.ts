@@ -9,7 +9,7 @@ import { SOBJ_SLEEP } from "../sys/param.js";
 import { CpuRecord, type Cpu } from "../sys/cpu.js";
 import {
   bucketQueue,
-  sleepqBlock,
+  sleepqBlockUser,
   sleepqEnqueue,
   sleepqEnter,
   sleeptabBucket,
@@ -27,7 +27,7 @@ export function hostBlock(l: Lwp, wmesg: Wmesg, ticks: number): number {
   spinEnter(k, bucket);
   sleepqEnter(l, bucket);
   sleepqEnqueue(l, bucketQueue(bucket), l.at, wmesg, SOBJ_SLEEP);
-  return sleepqBlock(l, ticks, true);
+  return sleepqBlockUser(l, ticks);
 }
 
 /** Wakes it, if it still sleeps there. */

@@ -29,6 +29,7 @@ import {
   LW_SINTR,
   LW_WCORE,
   LW_WEXIT,
+  LW_WSUSPEND,
   SOBJ_MUTEX,
   SOBJ_OBJ_LIFO,
   SOBJ_PARK,
@@ -274,6 +275,17 @@ export function sleepqBlock(l: Lwp, ticks: number, catchSignals: boolean): numbe
   }
   if (ticks !== 0) calloutSchedule(l.k, l.timeoutCh, ticks);
   return miSwitch(l) ? BLOCK_SWITCHED : BLOCK_BACK;
+}
+
+/**
+ * The same, interruptibly, for who goes through user mode whenever it is woken: it does not sleep while it is to suspend
+ * itself. In the kernel such a suspension waits for the end of the sleep (LWP-72), since who tests and sleeps again would never
+ * sleep.
+ */
+export function sleepqBlockUser(l: Lwp, ticks: number): number {
+  if ((l.w[l.at + FLAG] & LW_WSUSPEND) === 0) return sleepqBlock(l, ticks, true);
+  sleepqUnsleep(l, true);
+  return BLOCK_EARLY;
 }
 
 /** Whether a sleep that has just begun must end at once. */

@@ -16,6 +16,7 @@ import { kassert } from "./panic.js";
 import {
   BLOCK_SWITCHED,
   sleepqBlock,
+  sleepqBlockUser,
   sleepqEnqueue,
   sleepqEnter,
   sleepqFirst,
@@ -76,7 +77,7 @@ export function turnstileBlockSig(
   ticks: number,
 ): number {
   turnstileEnqueue(l, ts, q, obj, sobj);
-  return sleepqBlock(l, ticks, true);
+  return sleepqBlockUser(l, ticks);
 }
 
 function turnstileEnqueue(l: Lwp, ts: Turnstile | null, q: number, obj: number, sobj: number): void {

@@ -5,7 +5,7 @@
  * its round was over before it could say so: then it was released with the others. The number of the round tells.
  */
 import { flushKicks } from "../kern/resched.js";
-import { sleepqBlock } from "../kern/sleepq.js";
+import { sleepqBlockUser } from "../kern/sleepq.js";
 import { spinEnter, spinExit } from "../kern/spin.js";
 import { syncobjEnqueue, syncobjGrantAll } from "../kern/syncobj.js";
 import { fail, type Operation } from "../syscall/operation.js";
@@ -57,7 +57,7 @@ class BarrierWait extends BlockingOperation<boolean> {
       o.value++;
       this.#round = o.count;
       syncobjEnqueue(l, o, o.at + QUEUE, WMESG, SOBJ_OBJ);
-      return sleepqBlock(l, ticks, true);
+      return sleepqBlockUser(l, ticks);
     }
     o.value = 0;
     o.count = (o.count + 1) & ROUNDS;

@@ -11,7 +11,7 @@
  */
 import { flushKicks } from "../kern/resched.js";
 import { poolGet, poolPut } from "../kern/pool.js";
-import { sleepqBlock } from "../kern/sleepq.js";
+import { sleepqBlockUser } from "../kern/sleepq.js";
 import { spinEnter, spinExit } from "../kern/spin.js";
 import { syncobjEnqueue, syncobjFirst, syncobjGrant, syncobjGrantAll } from "../kern/syncobj.js";
 import { caller, fail, type Operation } from "../syscall/operation.js";
@@ -189,7 +189,7 @@ class Send extends BlockingOperation<void> {
     if (o.pending === 0) o.pending = m.index;
     this.#waited = true;
     syncobjEnqueue(l, o, o.senders, SENDING, SOBJ_OBJ);
-    return sleepqBlock(l, ticks, true);
+    return sleepqBlockUser(l, ticks);
   }
 
   protected override abandon(l: Lwp): boolean {
@@ -233,7 +233,7 @@ class Receive<T> extends BlockingOperation<IteratorResult<T, undefined>> {
     }
     this.#waited = true;
     syncobjEnqueue(l, o, o.queue, RECEIVING, SOBJ_OBJ);
-    return sleepqBlock(l, ticks, true);
+    return sleepqBlockUser(l, ticks);
   }
 }
 

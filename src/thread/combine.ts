@@ -20,7 +20,7 @@ import {
 } from "../sys/thread.js";
 import {
   bucketQueue,
-  sleepqBlock,
+  sleepqBlockUser,
   sleepqEnqueue,
   sleepqEnter,
   sleeptabBucket,
@@ -88,7 +88,7 @@ abstract class WaitForSeveral<T> extends BlockingOperation<T> {
     }
     sleepqEnter(l, bucket);
     sleepqEnqueue(l, bucketQueue(bucket), channel, THREADS, SOBJ_SLEEP);
-    return sleepqBlock(l, ticks, true);
+    return sleepqBlockUser(l, ticks);
   }
 }
 

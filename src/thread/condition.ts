@@ -8,7 +8,7 @@
  */
 import { mutexTryenter } from "../kern/mutex.js";
 import { flushKicks } from "../kern/resched.js";
-import { sleepqBlock, sleepqUnblock } from "../kern/sleepq.js";
+import { sleepqBlockUser, sleepqUnblock } from "../kern/sleepq.js";
 import { spinExit } from "../kern/spin.js";
 import { syncobjEnqueue, syncobjFirst, syncobjGrant, syncobjGrantAll } from "../kern/syncobj.js";
 import { caller, fail, type Operation } from "../syscall/operation.js";
@@ -91,7 +91,7 @@ class ConditionWait extends BlockingOperation<void> {
     this.#count = m.count;
     m.count = 0;
     mutexDrop(m);
-    return sleepqBlock(l, ticks, true);
+    return sleepqBlockUser(l, ticks);
   }
 
   protected override unblock(l: Lwp, how: number, ticks: number): void {

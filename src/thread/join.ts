@@ -16,7 +16,7 @@ import {
   type ThreadRec,
 } from "../sys/thread.js";
 import { cvEnter } from "../kern/condvar.js";
-import { sleepqBlock } from "../kern/sleepq.js";
+import { sleepqBlockUser } from "../kern/sleepq.js";
 import { spinExit } from "../kern/spin.js";
 import { fail } from "../syscall/operation.js";
 import { actOnCancel, Cancelled, isCancelled } from "./cancel.js";
@@ -111,6 +111,6 @@ export class JoinOperation<T> extends BlockingOperation<T> {
     }
     // Without the boost: libpthread waits for a thread by parking (SCH-5). Of many threads the joiner comes after all.
     cvEnter(l, t.cv, t.lock, 0);
-    return sleepqBlock(l, ticks, true);
+    return sleepqBlockUser(l, ticks);
   }
 }

@@ -5,7 +5,7 @@
  * its way: a waiter that is cancelled, timed out or suspended at the same time has it or has it not.
  */
 import { flushKicks } from "../kern/resched.js";
-import { sleepqBlock } from "../kern/sleepq.js";
+import { sleepqBlockUser } from "../kern/sleepq.js";
 import { spinEnter, spinExit } from "../kern/spin.js";
 import { syncobjEnqueue, syncobjFirst, syncobjGrant } from "../kern/syncobj.js";
 import { caller, fail, type Operation } from "../syscall/operation.js";
@@ -67,7 +67,7 @@ class SemaphoreWait extends BlockingOperation<void> {
       this.#through.value++;
     }
     syncobjEnqueue(l, o, o.at + QUEUE, WMESG, SOBJ_OBJ);
-    return sleepqBlock(l, ticks, true);
+    return sleepqBlockUser(l, ticks);
   }
 }
 

@@ -1,6 +1,6 @@
 // The window between an operation's look at what it waits for and its sleep.
 import assert from "node:assert/strict";
-import { type Action, window } from "../support/lockstep.js";
+import { type Action, type Rig, type Run, window } from "../support/lockstep.js";
 
 const giveWay: Action = function* (x) {
   for (let i = 0; i < 4; i++) yield* x.S.schedYield();
@@ -43,8 +43,78 @@ const cancel: Action = function* (x, lid) {
 const forget: Action = (x) => {
   x.k.threads.view(x.l.arg).cancel = 0;
 };
+/** The same on objects, which nobody else knows. */
+const waitsOnObjects: readonly Action[] = [
+  waits,
+  function* (x) {
+    const o = new x.T.Semaphore(0);
+    try {
+      yield* o.wait();
+      return 0;
+    } catch (error) {
+      return (error as { errno: number }).errno;
+    } finally {
+      o.dispose();
+    }
+  },
+  function* (x) {
+    const o = new x.T.Channel<number>(1);
+    try {
+      yield* o.receive();
+      return 0;
+    } catch (error) {
+      return (error as { errno: number }).errno;
+    } finally {
+      o.dispose();
+    }
+  },
+  function* (x) {
+    const o = new x.T.Barrier(2);
+    try {
+      yield* o.wait();
+      return 0;
+    } catch (error) {
+      return (error as { errno: number }).errno;
+    } finally {
+      o.dispose();
+    }
+  },
+  function* (x) {
+    const m = new x.T.Mutex();
+    const o = new x.T.Condition();
+    yield* m.lock();
+    try {
+      for (;;) yield* o.wait(m);
+    } catch (error) {
+      return (error as { errno: number }).errno;
+    } finally {
+      m.unlock();
+      o.dispose();
+      m.dispose();
+    }
+  },
+];
+/** Asks for its suspension, and does not wait for it. */
+const suspend: Action = (x, lid) => {
+  x.K.spinEnter(x.k, x.p.lock);
+  x.K.lwpLock(x.lwp(lid));
+  x.K.lwpSuspend(x.l, x.lwp(lid));
+  x.K.spinExit(x.k, x.p.lock);
+};
+const resume: Action = function* (x, lid) {
+  yield* x.S.lwpContinue(lid);
+};
 /** ECANCELED */
 const CANCELED = 87;
+
+async function untilSuspendedThenCancel(rig: Rig, a: Run): Promise<void> {
+  await rig.untilState(rig.lid(0), "SUSPENDED");
+  await rig.call(1, resume, rig.lid(0));
+  await rig.untilState(rig.lid(0), "SLEEP");
+  await rig.call(1, cancel, rig.lid(0));
+  assert.equal(await rig.awake(a, 0), CANCELED);
+  await rig.call(0, forget);
+}
 
 window("wait.tried", {
   "the thread ends before its joiner sleeps: it looks once more, and does not": async (rig) => {
@@ -62,6 +132,23 @@ window("wait.tried", {
       await rig.untilState(rig.lid(0), "SLEEP");
       await rig.call(1, giveWay);
       assert.equal(await rig.awake(a, 0), 7);
+    }
+  },
+  "suspended in the window, it does not sleep before it is": async (rig) => {
+    for (const action of waitsOnObjects) {
+      const a = await rig.hold(0, "wait.tried", action);
+      await rig.call(1, suspend, rig.lid(0));
+      rig.go(0);
+      await untilSuspendedThenCancel(rig, a);
+    }
+  },
+  "suspended asleep, it goes on until it is": async (rig) => {
+    for (const action of waitsOnObjects) {
+      const a = await rig.hold(0, "wait.tried", action);
+      rig.go(0);
+      await rig.untilState(rig.lid(0), "SLEEP");
+      await rig.call(1, suspend, rig.lid(0));
+      await untilSuspendedThenCancel(rig, a);
     }
   },
   "cancelled in the window, it does not sleep": async (rig) => {
