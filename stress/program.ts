@@ -664,6 +664,16 @@ const TABLE: readonly Deed[] = (
 
 // --- the whole ---------------------------------------------------------------------------------
 
+/** Who fell asleep when it was about to be suspended keeps its suspender waiting (SYS-16): that is no lost wakeup. */
+function wakeToSuspend(lid: number): void {
+  const { proc } = K.cur.lwp;
+  K.spinEnter(k, proc.lock);
+  const l = K.lwpFind(proc, lid);
+  const pending = l !== null && l.stat === K.LSSLEEP && (l.flag & K.LW_WSUSPEND) !== 0;
+  K.spinExit(k, proc.lock);
+  if (pending) K.unpark(proc, lid, 0);
+}
+
 /** `args`: operations, seed. */
 export function* main(args: string[]) {
   k = K.cur.lwp.k;
@@ -681,7 +691,10 @@ export function* main(args: string[]) {
     add(X.JOINABLE, 1);
     K.createLwp(K.cur.lwp, 0, { kind: K.CTX_STEP, entry: LAUNCH, realm });
   }
-  while (load(X.AGENTS_LEFT) > 0) yield* attempt(S.lwpPark(), "EALREADY", "EINTR");
+  while (load(X.AGENTS_LEFT) > 0) {
+    yield* attempt(S.lwpPark(deadline()), "EALREADY", "EINTR", "ETIMEDOUT");
+    for (let n = 0; n < targets(); n++) wakeToSuspend(load(targetAt(n) + X.T_LID));
+  }
 
   store(X.STOP, 1);
   for (let n = 0; n < targets(); n++) yield* attempt(S.lwpUnpark(load(targetAt(n) + X.T_LID)), "ESRCH");
