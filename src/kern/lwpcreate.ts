@@ -119,8 +119,8 @@ function recycleZombie(p2: Proc): Lwp | null {
   lwpFree(l, true, false);
   kassert(k, l.piLenders === null && l.inheritedprio === PRI_NONE, "lwpCreate: a zombie with loans");
   const ts = l.w[l.at + TS];
-  clear(k, l.at + 2, l.at + LwpRecord.words);
   clearCold(k.lwps, l.index);
+  clear(k, l.at + 2, l.at + LwpRecord.words);
   l.w[l.at + TS] = ts;
   // A handle to the dead one must not find the new one: as if released and allocated.
   l.w[l.at] += 2;

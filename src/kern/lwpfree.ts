@@ -3,6 +3,7 @@
  */
 import { cur } from "../sys/current.js";
 import { LwpRecord, type Lwp } from "../sys/lwp.js";
+import { COLD_USED } from "../sys/record.js";
 import { LP_RUNNING, LPR_DETACHED, PRI_NONE } from "../sys/param.js";
 import { cvBroadcast, cvDestroy } from "./condvar.js";
 import { AT_FREE_UNLINKED, delayPoint } from "./delay.js";
@@ -28,9 +29,14 @@ export function lwpFree(l: Lwp, recycle: boolean, last: boolean): void {
   if (p.index !== 1 && p.nlwps !== 1) chglwpcnt(k, p.uid, -1);
   if (!last) {
     p.rtime += l.rtime;
-    p.pctcpu += l.pctcpu;
-    p.nvcsw += l.nvcswRu + (l.ncsw - l.nivcsw);
-    p.nivcsw += l.nivcswRu + l.nivcsw;
+    p.nvcsw += l.ncsw - l.nivcsw;
+    p.nivcsw += l.nivcsw;
+    // Most LWPs die before anything of this was written.
+    if (l.w[l.at + COLD_USED] !== 0) {
+      p.pctcpu += l.pctcpu;
+      p.nvcsw += l.nvcswRu;
+      p.nivcsw += l.nivcswRu;
+    }
     unlinkSibling(l);
     p.nlwps--;
     p.nzlwps--;

@@ -47,6 +47,6 @@ function forEachFree(k: Kernel, body: (index: number, at: number) => void): void
 
 function lwpDtor(k: Kernel, index: number, at: number): void {
   kassert(k, k.w[at + CPU] !== 0, "lwpDtor: an LWP without a CPU");
-  clear(k, at + 2, at + LwpRecord.words);
   clearCold(k.lwps, index);
+  clear(k, at + 2, at + LwpRecord.words);
 }

@@ -6,7 +6,7 @@
  */
 import type { Kernel } from "../sys/kernel.js";
 import { POOL_FREE, POOL_HIGH, POOL_INUSE, POOL_LOCK, type Pool } from "../sys/kernel.js";
-import type { View } from "../sys/record.js";
+import { COLD_USED, type View } from "../sys/record.js";
 import { panic } from "./panic.js";
 import { spinEnter, spinExit } from "./spin.js";
 
@@ -14,15 +14,16 @@ import { spinEnter, spinExit } from "./spin.js";
 export function poolGet<T extends View>(pool: Pool<T>): T | null {
   // All by index: a record of any type in one place would make each access a search.
   const { k, type, base } = pool;
-  const index = rawGet(k, pool.header, base, type.words, pool.limit);
+  const index = take(k, pool.header, base, type.words, pool.limit);
   if (index === 0) return null;
-  // In its first life the cold part was never touched, and is not now.
-  if (type.coldWords > 0 && k.w[base + (index - 1) * type.words] !== 1) clearCold(pool, index);
+  if (type.coldWords > 0) clearCold(pool, index);
+  begin(k, base + (index - 1) * type.words, type.words);
   return pool.view(index);
 }
 
-/** Clears the cold part of a record that serves again. */
+/** Clears the cold part of a record that serves again, if it was used. Before the record itself is, which says so. */
 export function clearCold<T extends View>(pool: Pool<T>, index: number): void {
+  if (pool.k.w[pool.base + (index - 1) * pool.type.words + COLD_USED] === 0) return;
   const at = pool.coldAt(index);
   clear(pool.k, at, at + pool.type.coldWords);
 }
@@ -38,28 +39,36 @@ export function poolPut<T extends View>(pool: Pool<T>, record: T): void {
   rawPut(pool.k, pool.header, pool.base + (index - 1) * pool.type.words, index);
 }
 
-/** The same over a header and a base address; returns the index, or 0. */
+/** The same over a header and a base address, without a cold part; returns the index, or 0. */
 export function rawGet(k: Kernel, header: number, base: number, words: number, limit: number): number {
+  const index = take(k, header, base, words, limit);
+  if (index !== 0) begin(k, base + (index - 1) * words, words);
+  return index;
+}
+
+/** Takes a free record, or one that was never used, as it is. */
+function take(k: Kernel, header: number, base: number, words: number, limit: number): number {
   const w = k.w;
   spinEnter(k, header + POOL_LOCK);
   let index = w[header + POOL_FREE];
-  const fresh = index === 0;
-  if (fresh) {
-    if (w[header + POOL_HIGH] >= limit) {
-      spinExit(k, header + POOL_LOCK);
-      return 0;
-    }
+  if (index !== 0) {
+    w[header + POOL_FREE] = w[base + (index - 1) * words + 1];
+  } else if (w[header + POOL_HIGH] < limit) {
     index = ++w[header + POOL_HIGH];
   } else {
-    w[header + POOL_FREE] = w[base + (index - 1) * words + 1];
+    spinExit(k, header + POOL_LOCK);
+    return 0;
   }
   w[header + POOL_INUSE]++;
   spinExit(k, header + POOL_LOCK);
-  const at = base + (index - 1) * words;
-  w[at + 1] = 0;
-  if (!fresh) clear(k, at + 2, at + words);
-  w[at]++;
   return index;
+}
+
+/** A life of a record begins: it is all zero, but for its generation. One that was never used is so already. */
+function begin(k: Kernel, at: number, words: number): void {
+  const w = k.w;
+  w[at + 1] = 0;
+  if (w[at]++ !== 0) clear(k, at + 2, at + words);
 }
 
 export function rawPut(k: Kernel, header: number, at: number, index: number): void {

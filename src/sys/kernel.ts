@@ -229,6 +229,8 @@ export class Kernel {
   readonly hz = HZ;
   /** What the machine-independent kernel asks of the machine under it. */
   port!: Port;
+  /** Host side: what the thread library needs of this realm (thread/host.ts); null = it is not attached. */
+  threadHost: object | null = null;
   /** Slots that upper parts of the kernel fill at boot, so that imports go down only (R8). */
   readonly slots: Slots = {
     kthreads: [],

@@ -120,6 +120,8 @@ export const lwpFields = {
   uid: i32("!"),
   /** Whether it holds a reference on its process's descriptor table. */
   fd: i32("!"),
+  /** Its specificdata; every exit asks. */
+  specdataref: i32("!"),
   /** Two words of pending signals, two of the mask; alternate stack as an opaque word. */
   sigpend: area("p", 2),
   sigmask: area("p", 2),
@@ -176,10 +178,9 @@ export const lwpFields = {
   selcluster: cold(i32("!")),
   selbits: cold(i32("~")),
   selni: cold(i32("~")),
-  /** Its private pointer; the emulation's; specificdata. */
+  /** Its private pointer; the emulation's. */
   private: cold(i32("!")),
   emuldata: cold(i32("!")),
-  specdataref: cold(i32("!")),
   /** A fast soft interrupt lent by this LWP: the LWP to switch to. */
   switchto: cold(ref("!", "lwp")),
   /** Locks held, as the lock checker counts them: first of the list, shared, exclusive. */

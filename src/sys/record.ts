@@ -166,6 +166,12 @@ export function packText(value: string): readonly [number, number] {
   return [w[0], w[1]];
 }
 
+/**
+ * Offset of a word that records with a cold part have: not 0 once that was written, or its address taken. Until then it is all
+ * zero, and need not be touched to be cleared, or to be read.
+ */
+export const COLD_USED = 2;
+
 /** Declares a record. `extra` gives host-side fields that each realm's view has of its own. */
 export function defineRecord<T extends View>(
   name: string,
@@ -173,7 +179,7 @@ export function defineRecord<T extends View>(
   Base: new (k: Kernel, at: number, index: number) => View = View,
 ): RecordType<T> {
   const offset: Record<string, number> = {};
-  let words = 2;
+  let words = Object.values(fields).some((field) => field.cold === true) ? COLD_USED + 1 : 2;
   let coldWords = 0;
   for (const [key, field] of Object.entries(fields)) {
     const at = field.cold === true ? coldWords : words;
@@ -210,19 +216,20 @@ const poolName = (record: string) => `${record.toLowerCase()}s`;
 function accessorSource(record: string, key: string, f: Field, o: number): string {
   const base = f.cold === true ? `this.k.${poolName(record)}.coldAt(this.index)` : "this.at";
   const word = `this.w[${base} + ${o}]`;
+  const mark = f.cold === true ? `this.w[this.at + ${COLD_USED}] = 1; ` : "";
   switch (f.kind) {
     case "i32":
-      return `get ${key}() { return ${word}; } set ${key}(v) { ${word} = v; }`;
+      return `get ${key}() { return ${word}; } set ${key}(v) { ${mark}${word} = v; }`;
     case "f64":
-      return `get ${key}() { return this.k.d[(${base} + ${o}) >> 1]; } set ${key}(v) { this.k.d[(${base} + ${o}) >> 1] = v; }`;
+      return `get ${key}() { return this.k.d[(${base} + ${o}) >> 1]; } set ${key}(v) { ${mark}this.k.d[(${base} + ${o}) >> 1] = v; }`;
     case "text":
-      return `get ${key}() { return readText(this.w, ${base} + ${o}, ${f.words}); } set ${key}(v) { writeText(this.w, ${base} + ${o}, ${f.words}, v); }`;
+      return `get ${key}() { return readText(this.w, ${base} + ${o}, ${f.words}); } set ${key}(v) { ${mark}writeText(this.w, ${base} + ${o}, ${f.words}, v); }`;
     case "area":
-      return `get ${key}() { return ${base} + ${o}; }`;
+      return `get ${key}() { ${mark}return ${base} + ${o}; }`;
     case "ref":
       return (
         `get ${key}() { const k = this.k, i = ${word}, v = k.${f.to}v[i]; return v === undefined ? k.${f.to}s.view(i) : v; }` +
-        ` set ${key}(v) { ${word} = v === null ? 0 : v.index; }`
+        ` set ${key}(v) { ${mark}${word} = v === null ? 0 : v.index; }`
       );
   }
 }
@@ -244,6 +251,9 @@ function closureAccessor(record: string, f: Field, o: number): PropertyDescripto
   type Pools = Record<string, { coldAt(i: number): number }>;
   const base = (v: View): number =>
     f.cold === true ? (v.k as unknown as Pools)[poolName(record)].coldAt(v.index) : v.at;
+  const mark = (v: View): void => {
+    if (f.cold === true) v.w[v.at + COLD_USED] = 1;
+  };
   switch (f.kind) {
     case "i32":
       return {
@@ -251,6 +261,7 @@ function closureAccessor(record: string, f: Field, o: number): PropertyDescripto
           return this.w[base(this) + o];
         },
         set(v: number) {
+          mark(this);
           this.w[base(this) + o] = v;
         },
       };
@@ -260,6 +271,7 @@ function closureAccessor(record: string, f: Field, o: number): PropertyDescripto
           return this.k.d[(base(this) + o) >> 1];
         },
         set(v: number) {
+          mark(this);
           this.k.d[(base(this) + o) >> 1] = v;
         },
       };
@@ -269,12 +281,14 @@ function closureAccessor(record: string, f: Field, o: number): PropertyDescripto
           return readText(this.w, base(this) + o, f.words);
         },
         set(v: string) {
+          mark(this);
           writeText(this.w, base(this) + o, f.words, v);
         },
       };
     case "area":
       return {
         get() {
+          mark(this);
           return base(this) + o;
         },
       };
@@ -286,6 +300,7 @@ function closureAccessor(record: string, f: Field, o: number): PropertyDescripto
           return i === 0 ? null : pools[`${f.to}s`].view(i);
         },
         set(v: View | null) {
+          mark(this);
           this.w[base(this) + o] = v === null ? 0 : v.index;
         },
       };

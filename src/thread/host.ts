@@ -36,22 +36,25 @@ export interface ThreadHost extends RealmServices {
   readonly locals: Map<number, unknown>;
 }
 
-const hosts = new WeakMap<Kernel, ThreadHost>();
-
 export function setThreadHost(k: Kernel, services: RealmServices): void {
-  hosts.set(k, { ...services, encoder: new Encoder(k), decoder: new Decoder(k), locals: new Map() });
+  const host: ThreadHost = {
+    ...services,
+    encoder: new Encoder(k),
+    decoder: new Decoder(k),
+    locals: new Map(),
+  };
+  k.threadHost = host;
 }
 
 export function threadHost(k: Kernel): ThreadHost {
-  const host = hosts.get(k);
-  if (host === undefined) throw new Error("no thread library is attached to this kernel");
-  return host;
+  if (k.threadHost === null) throw new Error("no thread library is attached to this kernel");
+  return k.threadHost as ThreadHost;
 }
 
 /** Name of the function that a portable entry is; "" if this realm does not know it. */
 export function entryName(k: Kernel, program: number, entry: number): string {
   try {
-    return hosts.get(k)?.entryAt(program, entry)?.name ?? "";
+    return threadHost(k).entryAt(program, entry)?.name ?? "";
   } catch {
     return "";
   }
