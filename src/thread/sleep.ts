@@ -32,7 +32,8 @@ class SleepOperation extends BlockingOperation<void> {
   }
 
   protected override block(l: Lwp, ticks: number): number {
-    const left = (this.due - l.k.g.ticks) | 0;
+    // The last tick may have gone by since it was found that some are left.
+    const left = Math.max((this.due - l.k.g.ticks) | 0, 1);
     this.slept = ticks === 0 ? left : Math.min(left, ticks);
     return hostBlock(l, NANOSLP, this.slept);
   }

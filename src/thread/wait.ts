@@ -152,8 +152,8 @@ export abstract class BlockingOperation<T> implements Operation<T>, Iterator<Tok
 
   private sleep(l: Lwp): boolean {
     const limits = this.limits;
-    this.ticks = limits === null ? 0 : limits.enter(l);
     delayPoint(l.k, AT_WAIT_TRIED);
+    this.ticks = limits === null ? 0 : limits.enter(l);
     const how = this.block(l, this.ticks);
     if (how === BLOCK_SWITCHED) {
       this.phase = ASLEEP;
@@ -260,7 +260,8 @@ class Limits {
         hostwaitAdd(ci, -1);
       };
     }
-    return this.#timed ? this.#left() : 0;
+    // Its last tick may have gone by since it was found that some are left.
+    return this.#timed ? Math.max(this.#left(), 1) : 0;
   }
 
   /** After it. */

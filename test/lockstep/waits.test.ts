@@ -94,6 +94,23 @@ const waitsOnObjects: readonly Action[] = [
     }
   },
 ];
+/** Waits for two or three ticks. */
+const timed: readonly Action[] = [
+  function* (x) {
+    yield* x.T.Thread.sleep(10);
+  },
+  function* (x) {
+    const o = new x.T.Semaphore(0);
+    let code = "";
+    try {
+      yield* o.wait({ timeout: 10 });
+    } catch (error) {
+      ({ code } = error as { code: string });
+    }
+    o.dispose();
+    if (code !== "ETIMEDOUT") throw new Error(`it ended with ${code}`);
+  },
+];
 /** Asks for its suspension, and does not wait for it. */
 const suspend: Action = (x, lid) => {
   x.K.spinEnter(x.k, x.p.lock);
@@ -106,6 +123,16 @@ const resume: Action = function* (x, lid) {
 };
 /** ECANCELED */
 const CANCELED = 87;
+
+/** A tick whenever its CPU sleeps, but only a few. */
+async function wokenByTicks(rig: Rig, a: Run): Promise<void> {
+  for (let n = 0; !a.isDone; n++) {
+    await rig.ls.until("it is done or sleeps", () => a.isDone || rig.cpu(0).sleeping !== 0);
+    assert.ok(n < 10, "it sleeps for ever");
+    rig.ls.tick();
+  }
+  await a.result();
+}
 
 async function untilSuspendedThenCancel(rig: Rig, a: Run): Promise<void> {
   await rig.untilState(rig.lid(0), "SUSPENDED");
@@ -149,6 +176,21 @@ window("wait.tried", {
       await rig.untilState(rig.lid(0), "SLEEP");
       await rig.call(1, suspend, rig.lid(0));
       await untilSuspendedThenCancel(rig, a);
+    }
+  },
+  "its time over in the window, it sleeps for a tick, and not for ever": async (rig) => {
+    for (const action of timed) {
+      const a = await rig.hold(0, "wait.tried", action);
+      for (let n = 0; n < 4; n++) rig.ls.tick();
+      rig.go(0);
+      await wokenByTicks(rig, a);
+    }
+  },
+  "its time over asleep, it is woken": async (rig) => {
+    for (const action of timed) {
+      const a = await rig.hold(0, "wait.tried", action);
+      rig.go(0);
+      await wokenByTicks(rig, a);
     }
   },
   "cancelled in the window, it does not sleep": async (rig) => {
