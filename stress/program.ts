@@ -179,7 +179,7 @@ function stepPuppet(t: K.StepThread): number {
     count("step yield");
     return K.STEP_YIELD;
   }
-  t.set(K.STEP_TICKS_WORD, chance(3) === 0 ? 1 + chance(3) : 0);
+  t.set(K.STEP_TICKS_WORD, chance(2) === 0 ? 1 + chance(2) : 0);
   count("step park");
   return K.STEP_PARK;
 }
@@ -643,7 +643,7 @@ const TABLE: readonly Deed[] = (
     [detach, 6],
     [suspendAndContinue, 5],
     [wakeup, 5],
-    [post, 2],
+    [post, 4],
     [postAll, 5],
     [ping, 5],
     [parkDeadline, 4],

@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import * as K from "lwp/kernel";
+import type { LwpCtl } from "lwp/syscall";
 
 /** A call of `lwpSuspend` that is under way: its target, and how things were when it began. */
 export interface Suspending {
@@ -53,6 +54,10 @@ export class ThreadModel {
   continues = 0;
   silent = 0;
   name = "";
+  /** Its private pointer; the words that it shares with the kernel, and how often it was switched in when it looked last. */
+  private = 0;
+  words: LwpCtl | null = null;
+  pctr = 0;
   /** Its progress when it was first seen stopped or suspended; -1 = it is neither. */
   frozen = -1;
   /** Step at which it was first seen waiting for a CPU; -1 = it does not. */

@@ -143,6 +143,14 @@ class Thread {
         return this.#setname(a % 4 === 0 ? 0 : this.#target(a), "n".repeat(b % 20));
       case "lwpGetname":
         return this.#getname(a % 4 === 0 ? 0 : this.#target(a), b % 20);
+      case "lwpCtl":
+        return this.#lwpCtl();
+      case "lwpSetprivate":
+        return this.#setprivate(a * 256 + b);
+      case "lwpGetprivate":
+        return settle(S.lwpGetprivate(), (error, value) =>
+          assert.deepEqual([error, value], [0, this.#me.private]),
+        );
       case "schedYield":
         return this.#yield();
       case "setuid":
@@ -391,6 +399,25 @@ class Thread {
     return settle(S.lwpGetname(lid, len), (error, got) => {
       assert.equal(error, there ? (long ? K.ENAMETOOLONG : 0) : K.ESRCH);
       if (error === 0) assert.equal(got, name);
+    });
+  }
+
+  // --- words and the private pointer -----------------------------------------------------------------
+
+  #setprivate(value: number): Generator<K.Token, string, undefined> {
+    this.#me.private = value;
+    return settle(S.lwpSetprivate(value), (error) => assert.equal(error, 0));
+  }
+
+  /** The same words at each call, which tell of this CPU, and of every switch. */
+  #lwpCtl(): Generator<K.Token, string, undefined> {
+    const me = this.#me;
+    return settle(S.lwpCtl(), (error, words) => {
+      assert.equal(error, 0);
+      assert.equal(words?.curcpu, K.cur.cpu.index - 1);
+      if (me.words === null) me.words = words as S.LwpCtl;
+      else assert.ok(words.address === me.words.address && words.pctr >= me.pctr, "other words");
+      me.pctr = me.words.pctr;
     });
   }
 }
