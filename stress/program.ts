@@ -175,9 +175,11 @@ function stepPuppet(t: K.StepThread): number {
       count("lwpUnpark", lid);
       check(K.unpark(t.l.proc, lid, hint()) === 0, "an agent that waits is not found");
     }
-    t.set(STEP_YIELDS, chance(2));
-    count("step yield");
-    return K.STEP_YIELD;
+    if (chance(3) !== 0) {
+      t.set(STEP_YIELDS, 1);
+      count("step yield");
+      return K.STEP_YIELD;
+    }
   }
   t.set(K.STEP_TICKS_WORD, chance(2) === 0 ? 1 + chance(2) : 0);
   count("step park");
@@ -643,7 +645,7 @@ const TABLE: readonly Deed[] = (
     [detach, 6],
     [suspendAndContinue, 5],
     [wakeup, 5],
-    [post, 4],
+    [post, 6],
     [postAll, 5],
     [ping, 5],
     [parkDeadline, 4],
