@@ -189,6 +189,26 @@ test("a pool hands out zeroed records until its limit, and the last one freed fi
   });
 });
 
+test("the cold part of a record counts as used once a word of it is written, or its address taken, and not when it is read", () => {
+  const uses: [string, (l: K.Lwp) => unknown, number][] = [
+    ["reading", (l) => [l.name, l.pctcpu, l.switchto, l.pfailtime], 0],
+    ["a text", (l) => (l.name = "x"), 1],
+    ["a word", (l) => (l.pctcpu = 0), 1],
+    ["a double", (l) => (l.pfailtime = 0), 1],
+    ["a reference", (l) => (l.switchto = null), 1],
+    ["an address", (l) => l.words, 1],
+  ];
+  const m = poolMachine();
+  m.asCpu(() => {
+    for (const [what, use, used] of uses) {
+      const l = K.poolGet(m.k.lwps) as K.Lwp;
+      use(l);
+      assert.equal(l.w[l.at + K.COLD_USED], used, what);
+      K.poolPut(m.k.lwps, l);
+    }
+  });
+});
+
 test("a generation is odd while the record is allocated, and changes at every allocation and release", () => {
   const m = poolMachine();
   m.asCpu(() => {
