@@ -8,7 +8,7 @@
  * options stands somewhere in the reference.
  */
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -178,3 +178,29 @@ describe("the pages have for the type", () => {
     });
   }
 });
+
+/** As GitHub makes the anchor of a heading. */
+function anchor(heading: string): string {
+  const plain = heading.toLowerCase().replaceAll(/[^\w\- ]/g, "");
+  return plain.trim().replaceAll(" ", "-");
+}
+
+test("every link between the pages leads somewhere", () => {
+  const broken: string[] = [];
+  const pages = readdirSync(join(root, "docs")).filter((file) => file.endsWith(".md"));
+  for (const page of ["README.md", ...pages.map((file) => join("docs", file))]) {
+    const text = readFileSync(join(root, page), "utf8").replaceAll(/^```[\s\S]*?^```$/gm, "");
+    for (const [, to] of text.matchAll(/\]\(([^)]+)\)/g)) {
+      if (/^https?:/.test(to)) continue;
+      const [path, hash] = to.split("#");
+      const target = path === "" ? join(root, page) : join(root, dirname(page), path);
+      const found = existsSync(target) && (hash === undefined || anchors(target).includes(hash));
+      if (!found) broken.push(`${page}: ${to}`);
+    }
+  }
+  assert.deepEqual(broken, []);
+});
+
+function anchors(page: string): string[] {
+  return [...readFileSync(page, "utf8").matchAll(/^#+ (.*)$/gm)].map((m) => anchor(m[1]));
+}
