@@ -168,7 +168,7 @@ describe("docs/reference.md has for", () => {
 describe("the pages have for the type", () => {
   for (const { name, file } of exported.filter((e) => e.isType)) {
     test(`${name}: a code block that names it, and each of its options`, () => {
-      assert.match(everywhere, new RegExp(`\\b${name}\\b`));
+      assert.ok(new RegExp(`\\b${name}\\b`).test(everywhere), `no code block names ${name}`);
       if (!/Options$|^Simulation$/.test(name)) return;
       const found = declarationOf(file, name);
       assert.ok(found !== null, `${name} is not in ${file}`);
