@@ -134,8 +134,8 @@ export abstract class SyncObject {
   }
 
   /**
-   * Frees it. Does not sleep. Errors: EINVAL it was disposed before, or belongs to another process; EBUSY it is held, or
-   * somebody waits.
+   * Frees it. Does not sleep. Errors: EINVAL it was disposed before, belongs to another process, or is a RwLock in use; EBUSY
+   * it is held, or somebody waits.
    */
   dispose(): void {
     this.free("dispose");
