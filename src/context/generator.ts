@@ -52,19 +52,23 @@ export const PLAIN_ENDING: Ending = {
   threw: () => false,
 };
 
+/** The body is a generator, and not an iterator of somebody's making. */
+const NATIVE = 1;
+/** The body is the LWP's exit. */
+const EXITING = 2;
+/** Its destructors run, or have run. */
+const DESTROYING = 4;
+
 export class GeneratorContext implements Context {
   #body: Body;
-  /** The body is a generator, and not an iterator of somebody's making. */
-  #native: boolean;
-  #exiting = false;
-  /** Its destructors run, or have run. */
-  #destroying = false;
+  /** NATIVE, EXITING, DESTROYING: one word, since there is one for every thread. */
+  #flags: number;
   locals: unknown[] | null = null;
   readonly #ending: Ending;
 
   constructor(body: Body, ending: Ending) {
     this.#body = body;
-    this.#native = (body.next as unknown) === GENERATOR_NEXT;
+    this.#flags = (body.next as unknown) === GENERATOR_NEXT ? NATIVE : 0;
     this.#ending = ending;
   }
 
@@ -75,20 +79,20 @@ export class GeneratorContext implements Context {
       try {
         step = thrown === NOTHING ? this.#advance() : throwInto(this.#body, thrown);
       } catch (error) {
-        if (this.#exiting || error instanceof KernelAssertion) throw error;
+        if ((this.#flags & EXITING) !== 0 || error instanceof KernelAssertion) throw error;
         if (this.locals !== null && this.#destroy(l, false, () => rethrow(error))) continue;
         return this.#fail(l, error);
       }
       thrown = NOTHING;
       if (step.done === true) {
-        if (this.#exiting) return false;
+        if ((this.#flags & EXITING) !== 0) return false;
         const { value } = step;
         if (this.locals !== null && this.#destroy(l, true, () => value)) continue;
         return this.#returned(l, value);
       }
       const token = step.value;
       if (token === undefined) {
-        if (this.#exiting || hasLeft(l)) return true;
+        if ((this.#flags & EXITING) !== 0 || hasLeft(l)) return true;
         thrown = new TypeError("a thread may not `yield`: write `yield*` before an operation");
       } else if (token === EXIT_LWP) {
         if (this.locals !== null && this.#destroy(l, false, null)) continue;
@@ -106,17 +110,18 @@ export class GeneratorContext implements Context {
    * there are none to run, or it is told to exit, and like a killed process runs none.
    */
   #destroy(l: Lwp, returned: boolean, end: (() => unknown) | null): boolean {
-    if (this.#destroying || this.#ending.destructors === undefined || (l.flag & LW_WEXIT) !== 0) return false;
-    this.#destroying = true;
-    const destructors = this.#ending.destructors(l, this.locals as unknown[], returned);
+    const { destructors: make } = this.#ending;
+    if ((this.#flags & DESTROYING) !== 0 || make === undefined || (l.flag & LW_WEXIT) !== 0) return false;
+    this.#flags |= DESTROYING;
+    const destructors = make(l, this.locals as unknown[], returned);
     if (destructors === null) return false;
     this.#body = destroyThenEnd(destructors, end);
-    this.#native = true;
+    this.#flags |= NATIVE;
     return true;
   }
 
   #advance(): IteratorResult<Token, unknown> {
-    return this.#native ? GENERATOR_NEXT.call(this.#body) : this.#body.next();
+    return (this.#flags & NATIVE) !== 0 ? GENERATOR_NEXT.call(this.#body) : this.#body.next();
   }
 
   #returned(l: Lwp, value: unknown): boolean {
@@ -158,9 +163,8 @@ export class GeneratorContext implements Context {
   }
 
   #run(l: Lwp, exit: Generator<void, void, void>): boolean {
-    this.#exiting = true;
+    this.#flags |= EXITING | NATIVE;
     this.#body = exit as Body;
-    this.#native = true;
     l.context = this;
     return this.resume(l);
   }

@@ -12,18 +12,18 @@ import { hintArg, lidArg, type Timespec, timespecArg, wordArg } from "./args.js"
 import { caller, fail, guardOperation, leave, type Operation, quick, returnStep } from "./operation.js";
 import { absoluteTicks } from "./time.js";
 
-const CHECK = 0;
-const BLOCKED = 1;
-const RETURNING = 2;
+// Where a park stands; from 0 on it returns, with that error number.
+const CHECK = -1;
+const BLOCKED = -2;
+/** It returns, and throws `arg`. */
+const REFUSED = -3;
 
-/** An iterator rather than a generator: this is the hot path of every lock. */
+/** An iterator rather than a generator: this is the hot path of every lock. Small, since every parked thread has one. */
 class ParkOperation implements Operation<void>, Iterator<Token, void, undefined> {
   private state = CHECK;
   private ticks = 0;
-  private error = 0;
-  /** What is wrong with an argument; thrown on the return to user mode, like all errors. */
-  private refused: unknown = undefined;
-  private readonly ts: Timespec | null | undefined;
+  /** The time; then what is wrong with an argument, thrown on the return to user mode, like all errors. */
+  private arg: unknown;
   private readonly unparkLid: number;
   private readonly hint: number | undefined;
   private readonly unparkHint: number | undefined;
@@ -34,7 +34,7 @@ class ParkOperation implements Operation<void>, Iterator<Token, void, undefined>
     hint: number | undefined,
     unparkHint: number | undefined,
   ) {
-    this.ts = ts;
+    this.arg = ts;
     this.unparkLid = lid;
     this.hint = hint;
     this.unparkHint = unparkHint;
@@ -53,34 +53,35 @@ class ParkOperation implements Operation<void>, Iterator<Token, void, undefined>
     }
     const step = returnStep(l);
     if (step !== null) return step;
-    if (this.refused !== undefined) throw this.refused;
-    if (this.error !== 0) fail(this.error, "lwpPark", l.lid);
+    if (this.state === REFUSED) throw this.arg;
+    if (this.state !== 0) fail(this.state, "lwpPark", l.lid);
     return DONE;
   }
 
   private block(l: Lwp): number {
-    this.state = RETURNING;
     let ts: Timespec | null;
     let hint: number;
+    this.state = 0;
     try {
       cacheCreds(l);
       // Arguments first, before anything has happened.
-      ts = timespecArg(this.ts, "lwpPark");
+      ts = timespecArg(this.arg, "lwpPark");
       hint = hintArg(this.hint, l.lid, "lwpPark");
       if (this.unparkLid !== 0) {
         const lid = lidArg(this.unparkLid, "lwpPark");
-        this.error = unpark(l.proc, lid, hintArg(this.unparkHint, lid, "lwpPark"));
+        this.state = unpark(l.proc, lid, hintArg(this.unparkHint, lid, "lwpPark"));
       }
     } catch (error) {
       if (error instanceof KernelAssertion) throw error;
-      this.refused = error;
+      this.arg = error;
+      this.state = REFUSED;
       return NOT_BLOCKED;
     }
-    if (this.error !== 0) return NOT_BLOCKED;
+    if (this.state !== 0) return NOT_BLOCKED;
     if (ts !== null) {
       const ticks = absoluteTicks(l.k, ts);
       if (ticks < 0) {
-        this.error = -ticks;
+        this.state = -ticks;
         return NOT_BLOCKED;
       }
       this.ticks = ticks;
@@ -92,8 +93,7 @@ class ParkOperation implements Operation<void>, Iterator<Token, void, undefined>
   }
 
   private finish(l: Lwp, how: number): void {
-    this.state = RETURNING;
-    this.error = parkUnblock(l, how, this.ticks);
+    this.state = parkUnblock(l, how, this.ticks);
   }
 }
 

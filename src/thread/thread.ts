@@ -447,6 +447,8 @@ function failDetached(l: Lwp, t: ThreadRec): void {
 function detach(l: Lwp, t: ThreadRec): void {
   const { k } = l;
   t.flags |= THREAD_DETACHED;
+  // Few ask for a detached thread any more: its record need not keep the handle.
+  t.handle = null;
   const ended = t.state !== THREAD_RUNNING;
   if (ended) t.state = THREAD_DEAD;
   cvBroadcast(k, t.cv);
