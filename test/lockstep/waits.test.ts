@@ -1,5 +1,6 @@
 // The window between an operation's look at what it waits for and its sleep.
 import assert from "node:assert/strict";
+import * as K from "lwp/kernel";
 import { type Action, type Rig, type Run, window } from "../support/lockstep.js";
 
 const giveWay: Action = function* (x) {
@@ -124,10 +125,11 @@ const resume: Action = function* (x, lid) {
 /** ECANCELED */
 const CANCELED = 87;
 
-/** A tick whenever its CPU sleeps, but only a few. */
+/** A tick whenever its CPU sleeps and has seen the last one, but only a few. */
 async function wokenByTicks(rig: Rig, a: Run): Promise<void> {
   for (let n = 0; !a.isDone; n++) {
-    await rig.ls.until("it is done or sleeps", () => a.isDone || rig.cpu(0).sleeping !== 0);
+    const asleep = (): boolean => rig.cpu(0).sleeping !== 0 && (rig.cpu(0).attention & K.ATTN_TICK) === 0;
+    await rig.ls.until("it is done, or sleeps with no tick to come", () => a.isDone || asleep());
     assert.ok(n < 10, "it sleeps for ever");
     rig.ls.tick();
   }
