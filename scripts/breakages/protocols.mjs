@@ -189,9 +189,9 @@ export const breakages = [
     point: "idle.sleeping",
     name: "a CPU counts the wake-ups only when it falls asleep",
     file: "cpu/loop.js",
-    find: "const how = Atomics.wait(w, ci.at + WAKE, seen, Math.min(tick, IDLE_WAIT_MS));",
+    find: "const how = Atomics.wait(w, ci.at + WAKE, seen, Math.min(tick, limit));",
     replace:
-      "const how = Atomics.wait(w, ci.at + WAKE, Atomics.load(w, ci.at + WAKE), Math.min(tick, IDLE_WAIT_MS));",
+      "const how = Atomics.wait(w, ci.at + WAKE, Atomics.load(w, ci.at + WAKE), Math.min(tick, limit));",
     test: cpus,
   },
   {
