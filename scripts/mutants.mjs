@@ -25,7 +25,7 @@ const concurrency = 2;
 /** Silent for so long a test hangs: this, and four times what the longest of its group takes unbroken. */
 const hangMs = 10_000;
 /** How long a broken test in lockstep waits for what does not come. */
-const limitMs = 3000;
+const limitMs = 8000;
 /** A tenth of the random programs: enough to see a fault that the other tests missed. */
 const env = { LWP_PROPERTY_RUNS: "30", LOCKSTEP_LIMIT_MS: String(limitMs) };
 /** How many files run before the rest, since they are about the mutated file. */
@@ -148,13 +148,19 @@ async function tryMutant(where, m, suite) {
     const silentMs = Math.max(...suite.filter((g) => g.name !== "property").map((g) => g.silentMs));
     const stages = [{ files: first, silentMs }, ...suite];
     for (const { files, silentMs: limit } of stages) {
-      const { failed } = await runTests(where, files, limit);
+      let { failed } = await runTests(where, files, limit);
+      // On real CPUs a test may also be late because others use them: what catches a mutant does so twice.
+      if (failed !== null && files.some(isLockstep)) ({ failed } = await runTests(where, files, limit));
       if (failed !== null) return failed;
     }
     return null;
   } finally {
     writeFileSync(file, whole);
   }
+}
+
+function isLockstep(file) {
+  return file.includes("/test/lockstep/");
 }
 
 /** The test files, of all groups but the last, that name most of what the file exports. */
