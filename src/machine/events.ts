@@ -55,6 +55,7 @@ export interface EventFields {
   /** Nothing can go on any more: why, as far as it is known. */
   stall: { readonly text: string };
 }
+/** What kinds of events there are. */
 export type EventType = keyof EventFields;
 
 export interface EventCommon {
@@ -74,6 +75,7 @@ export type MachineEvent<T extends EventType = EventType> = {
   [K in T]: Readonly<{ type: K }> & EventCommon & EventFields[K];
 }[T];
 
+/** Which events, and how many may wait. */
 export interface EventOptions<T extends EventType = EventType> {
   /** Types to listen to; all unless said. */
   readonly types?: readonly T[];

@@ -34,6 +34,7 @@ import { SimulatedMachine, type Simulation } from "./simulated.js";
 import { type CpuStats, cpuStats } from "./stats.js";
 import { machineSysctl, machineSysctls } from "./sysctl.js";
 
+/** What a machine is to be like. */
 export interface BootOptions {
   /** CPUs, 1..32; as many as the machine has cores unless said. */
   readonly cpus?: number;
@@ -120,8 +121,11 @@ function checkAccounting(accounting = "sampled"): string {
   throw new TypeError(`accounting is "sampled" or "exact", not ${accounting}`);
 }
 
+/** A machine on real CPUs: `boot` makes one. */
 export class Machine {
+  /** How many CPUs it has. */
   readonly cpus: number;
+  /** Resolves when all its CPUs run; rejects with WorkersError if they cannot be made. `boot` has waited for it. */
   readonly ready: Promise<void>;
   readonly #realm: Realm;
   readonly #events: EventHub;
@@ -360,6 +364,8 @@ export class Machine {
   /**
    * Starts a process of this realm whose `main` is a closure: what it returns is the exit status, as in a program. Its
    * threads stay on CPU 0.
+   *
+   * Errors: EAGAIN a table is full; MachineError the machine has stopped; Error a client machine has no CPU here.
    */
   spawn(main: () => Body, comm = "main"): Process {
     this.#check();
@@ -519,6 +525,7 @@ export class Machine {
     for (const port of this.#ports) port.close();
   }
 
+  /** As `shutdown`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.shutdown();
   }

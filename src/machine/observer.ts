@@ -46,6 +46,7 @@ export interface LwpInfo extends LwpName {
   readonly waitsFor: LwpWait | null;
 }
 
+/** What a listing has. */
 export interface ListOptions {
   /** Only this process. */
   readonly pid?: number;

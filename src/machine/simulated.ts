@@ -27,6 +27,7 @@ import { type CpuStats, cpuStats } from "./stats.js";
 import { VirtualHost } from "./virtual.js";
 import { machineSysctl } from "./sysctl.js";
 
+/** What a simulated machine is to be like. */
 export interface Simulation {
   /** Decides every choice; 0 unless said. */
   readonly seed?: number;
@@ -67,7 +68,9 @@ interface Living {
   reject(error: Error): void;
 }
 
+/** A machine on simulated CPUs, with the interface of a real one: see the top of this file. */
 export class SimulatedMachine {
+  /** How many CPUs it has. */
   readonly cpus: number;
   readonly #sim: SimulatedCpus;
   readonly #realm: Realm;

@@ -8,6 +8,7 @@ import { fail, type Operation, quick } from "./operation.js";
 
 /** Features of `lwpCtl`: all of them are there, whichever are asked for. */
 export const LWPCTL_FEATURE_CURCPU = 1;
+/** `pctr` is kept. */
 export const LWPCTL_FEATURE_PCTR = 2;
 const FEATURES = LWPCTL_FEATURE_CURCPU | LWPCTL_FEATURE_PCTR;
 

@@ -40,6 +40,7 @@ const { mutex: MUTEX, owner: OWNER, count: COUNT, flags: TYPE } = SyncobjRecord.
 const LID = LwpRecord.offset.lid;
 const INT_MAX = 0x7fffffff;
 
+/** What a mutex is to be like. */
 export interface MutexOptions extends ObjectOptions {
   /**
    * What locking it a second time does: "normal", it waits for itself, until it is cancelled or timed out, and a report says
@@ -265,7 +266,7 @@ export class Mutex extends SyncObject {
     if (cur.kicks !== 0) flushKicks(o.k);
   }
 
-  /** Lid of the thread that holds it; null if nobody does, or it is gone. */
+  /** Lid of the thread that holds it; null if nobody does, or it is gone. Error: EINVAL the mutex was disposed. */
   get owner(): number | null {
     const l = caller("Mutex.owner");
     const lid = this.object(l, "owner").owner;

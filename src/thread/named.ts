@@ -19,6 +19,7 @@ import { type Existing, makeObject, onRelease } from "./object.js";
 const NAME_MAX = 14;
 const NAMED_MAX = 128;
 
+/** How a named semaphore is opened. */
 export interface OpenOptions {
   /** Make it if there is none: with `value` permits, 0 unless said. */
   readonly create?: boolean;

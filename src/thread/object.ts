@@ -21,6 +21,7 @@ import { registerHandle } from "./handles.js";
 const OBJ_PROC = SyncobjRecord.offset.proc;
 const LWP_PROC = LwpRecord.offset.proc;
 
+/** What all synchronisation objects may have. */
 export interface ObjectOptions {
   /** For listings and reports: up to 31 Latin-1 characters are kept. */
   readonly name?: string;

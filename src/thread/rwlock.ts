@@ -171,7 +171,7 @@ export class RwLock extends SyncObject {
     if (cur.kicks !== 0) flushKicks(o.k);
   }
 
-  /** Lid of the thread that has locked it for writing; null if none has, or it is gone. */
+  /** Lid of the thread that has locked it for writing; null if none has, or it is gone. Error: EINVAL it was disposed. */
   get writer(): number | null {
     const { owner } = this.object(caller("RwLock.writer"), "writer");
     return owner === 0 ? null : owner;

@@ -18,6 +18,7 @@ import { BLOCK_RETRY, BlockingOperation, type WaitOptions } from "./wait.js";
 
 const OWNER = SyncobjRecord.offset.owner;
 
+/** What a spin lock is to be like. */
 export interface SpinLockOptions extends ObjectOptions {
   /** Whether other processes may use it: they may not, so only false is allowed. */
   readonly shared?: boolean;
