@@ -78,7 +78,7 @@ function* joined(): Generator<K.Token, Thread, undefined> {
 
 /** Synchronisation objects: a fresh one, and each of its calls. */
 const OBJECTS = {
-  Mutex: [() => new Mutex(), ["lock", "guard", "tryLock", "unlock"]],
+  Mutex: [() => new Mutex(), ["lock", "guard", "tryLock", "unlock", "owner"]],
   Condition: [() => new Condition(), ["signal", "broadcast"]],
   Semaphore: [() => new Semaphore(0), ["wait", "tryWait", "post", "value", "close"]],
   RwLock: [
@@ -471,6 +471,8 @@ Object.assign(PROVOKED, {
   "Machine.exec ENOEXEC": () => onMachine((machine) => machine.exec(program("export const main = 1;"))),
   "Machine.exec ENOMEM": () =>
     onMachine((machine) => machine.exec(program(MAIN), ["x".repeat(3000)]), { limits: { blocks: 2 } }),
+  "Machine.spawn EAGAIN": () =>
+    onMachine((machine) => machine.spawn(function* () {}), { limits: { procs: 1 } }),
   "Machine.exec EAGAIN": () => onMachine((machine) => machine.exec(program(MAIN)), { limits: { procs: 1 } }),
   "Machine.events TypeError": () => onMachine((machine) => machine.events({ types: ["none" as "exit"] })),
   "Machine.sysctl ENOENT": () => onMachine((machine) => machine.sysctl("kern.none")),

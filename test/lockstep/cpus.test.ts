@@ -186,6 +186,7 @@ window("xcall.asked", {
     assert.equal(rig.lwp(rig.lid(1)).wmesg, "xchicv");
     assert.equal(xc.hiHead - xc.hiDone, 1);
     await a.go();
+    await rig.ls.until("CPU 0 is told", () => (rig.cpu(0).attention & K.ATTN_XCALL) !== 0);
     await rig.call(0, nothing);
     await b.result();
     assert.equal(xc.hiHead, xc.hiDone);
