@@ -55,6 +55,17 @@ export function lwpUnsleep(l: Lwp, cleanup: boolean): void {
 }
 
 /**
+ * Ends the interruptible sleep of a locked LWP, also one that it was stopped in: it then looks for itself when it goes on.
+ * Unlocks. False: there was none.
+ */
+export function lwpInterrupt(l: Lwp): boolean {
+  const asleep = l.wchan !== 0 && (l.flag & LW_SINTR) !== 0;
+  if (asleep) lwpUnsleep(l, true);
+  else lwpUnlock(l);
+  return asleep;
+}
+
+/**
  * Makes a stopped, suspended or sleeping LWP go on (LWP-115). `p.lock` is held and the LWP is locked; unlocks it.
  */
 export function setrunnable(l: Lwp): void {

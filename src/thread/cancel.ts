@@ -17,9 +17,10 @@ import {
   type ThreadRec,
   ThreadRecord,
 } from "../sys/thread.js";
-import { lwpLock, lwpUnlock } from "../kern/lwplock.js";
+import { lwpLock } from "../kern/lwplock.js";
 import { lwpFind } from "../kern/lwpref.js";
 import { spinEnter, spinExit } from "../kern/spin.js";
+import { lwpInterrupt } from "../kern/synch.js";
 import { wakeupLwp } from "../syscall/lwp.js";
 import { flushKicks, lwpNeedUserret } from "../kern/resched.js";
 import { registerError } from "./handles.js";
@@ -104,7 +105,8 @@ function pollSoon({ k, proc }: Lwp, lid: number): void {
   if (t !== null) {
     lwpLock(t);
     lwpNeedUserret(t);
-    lwpUnlock(t);
+    // One that was stopped in its sleep would go back to it when it is continued (LWP-115).
+    lwpInterrupt(t);
   }
   spinExit(k, proc.lock);
 }

@@ -15,15 +15,15 @@ import type { Cpu } from "../sys/cpu.js";
 import { cur } from "../sys/current.js";
 import type { Kernel } from "../sys/kernel.js";
 import type { Lwp } from "../sys/lwp.js";
-import { LSSLEEP, LW_SINTR, LW_USERRET } from "../sys/param.js";
+import { LW_USERRET } from "../sys/param.js";
 import type { Token } from "../context/generator.js";
 import { asCpu } from "../cpu/dispatcher.js";
 import { endIdleWait } from "../cpu/loop.js";
 import { AT_WAIT_TRIED, delayPoint } from "../kern/delay.js";
 import { hostwaitAdd } from "../kern/hostwait.js";
-import { lwpLock, lwpUnlock } from "../kern/lwplock.js";
+import { lwpLock } from "../kern/lwplock.js";
 import { BLOCK_SWITCHED, sleepqUnblock } from "../kern/sleepq.js";
-import { lwpUnsleep } from "../kern/synch.js";
+import { lwpInterrupt } from "../kern/synch.js";
 import {
   caller,
   fail,
@@ -280,8 +280,7 @@ function interrupt(ci: Cpu, l: Lwp): void {
   if (k.g.dead !== 0 || k.g.halted !== 0) return;
   asCpu(ci, () => {
     lwpLock(l);
-    if (l.stat === LSSLEEP && (l.flag & LW_SINTR) !== 0) lwpUnsleep(l, true);
-    else lwpUnlock(l);
+    lwpInterrupt(l);
   });
   endIdleWait(ci);
 }

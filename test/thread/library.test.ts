@@ -109,6 +109,30 @@ describe("the library's system calls", () => {
 /** What a thread function that spawns itself returns. */
 type Deep = Generator<K.Token, void, undefined>;
 
+test("a thread that was stopped in its sleep finds the cancellation that came meanwhile when it goes on", () => {
+  const m = new ThreadMachine();
+  m.runMain(function* () {
+    const t = yield* Thread.spawn(function* () {
+      yield* Thread.sleep(1e9);
+    });
+    yield* Thread.yield();
+    const l = lwpOf(t);
+    const { k, proc } = l;
+    K.lwpLock(l);
+    K.setStat(l, K.LSSTOP);
+    proc.nrlwps--;
+    K.lwpUnlock(l);
+    yield* t.cancel();
+    assert.equal(l.stat, K.LSSTOP);
+    K.spinEnter(k, proc.lock);
+    K.lwpLock(l);
+    assert.equal(l.wchan, 0);
+    K.setrunnable(l);
+    K.spinExit(k, proc.lock);
+    yield* failing(t);
+  });
+});
+
 /** Joins a thread that was cancelled. */
 function* failing(t: Thread) {
   try {
