@@ -460,7 +460,6 @@ function* crossCallHigh(): Run {
   yield* S.lwpSelf();
 }
 
-// eslint-disable-next-line require-yield
 function* kernelThread(k2: K.Kernel): Generator<void, void, void> {
   Atomics.add(k2.w, k2.scratch + X.KTHREADS_RUN, 1);
 }

@@ -1,5 +1,6 @@
 /** What the stress of the thread library and its driver share: the kinds of operations, and where their figures stand. */
 import { CPUS_MAX } from "./shared.js";
+import { Words } from "./words.js";
 
 /** Kinds of operations, in the order of their counters. */
 export const KINDS = [
@@ -49,12 +50,8 @@ export const AGENTS = 16;
 /** Objects of each kind. */
 export const OBJECTS = 4;
 
-let words = 0;
-const take = (n: number) => {
-  const at = words;
-  words += n + (n & 1);
-  return at;
-};
+const words = new Words();
+const take = (n: number) => words.take(n);
 
 /** Operations still to be handed out, the seed, agents that have begun. */
 export const LEFT = take(1);
@@ -92,7 +89,7 @@ export const RWLOCK = take(2);
 export const KEY = take(1);
 /** Counters of each CPU: operations by kind, and those on what another CPU had used last. */
 export const COUNTS = take(CPUS_MAX * KINDS.length * 2);
-export const SCRATCH_WORDS = words;
+export const SCRATCH_WORDS = words.taken;
 
 export function countAt(cpu: number, kind: number, cross: 0 | 1): number {
   return COUNTS + (cpu * KINDS.length + kind) * 2 + cross;

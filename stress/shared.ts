@@ -2,6 +2,7 @@
  * What the stress program and its driver share: the kinds of operations, and where their figures stand in the scratch words
  * of kernel memory.
  */
+import { Words } from "./words.js";
 
 /** Kinds of operations, in the order of their counters. */
 export const KINDS = [
@@ -47,12 +48,8 @@ export const CPUS_MAX = 32;
 export const MUTEXES = 4;
 
 /** Offsets in words from the start of scratch memory. */
-let words = 0;
-const take = (n: number) => {
-  const at = words;
-  words += n + (n & 1);
-  return at;
-};
+const words = new Words();
+const take = (n: number) => words.take(n);
 
 /** Operations still to be handed out to CPUs. */
 export const LEFT = take(1);
@@ -100,7 +97,7 @@ export const A_CALLOUT = 2;
 export const AGENT = take(CPUS_MAX * AGENTS * AGENT_WORDS);
 /** Counters of each CPU: operations by kind, and those whose target was on another CPU. */
 export const COUNTS = take(CPUS_MAX * KINDS.length * 2);
-export const SCRATCH_WORDS = words;
+export const SCRATCH_WORDS = words.taken;
 
 export function countAt(cpu: number, kind: number, cross: 0 | 1): number {
   return COUNTS + (cpu * KINDS.length + kind) * 2 + cross;

@@ -91,28 +91,6 @@ export function schedDequeue(l: Lwp): void {
   if (w[q] === 0) emptied(ci, pri);
 }
 
-/** Takes the first LWP of the highest queue off it; there is one. */
-export function schedTakeFirst(ci: Cpu): Lwp {
-  const { k, w } = ci;
-  const c = ci.at;
-  kassert(k, w[c + MUTEX] === cur.cpu.index, "schedTakeFirst: the run queue is not locked");
-  const pri = w[c + MAXPRIORITY];
-  const q = c + QUEUES + pri * 2;
-  const l = k.lwpAt(w[q]) as Lwp;
-  const next = w[l.at + NEXT];
-  w[l.at + NEXT] = 0;
-  w[q] = next;
-  w[c + COUNT]--;
-  if (isMovable(l)) w[c + MCOUNT]--;
-  if (next === 0) {
-    w[q + 1] = 0;
-    emptied(ci, pri);
-  } else {
-    w[k.lwpBase + next * LWP_WORDS + PREV] = 0;
-  }
-  return l;
-}
-
 /** Queue `pri` has lost its last LWP. */
 function emptied(ci: Cpu, pri: number): void {
   const { w, at: c } = ci;

@@ -27,7 +27,7 @@ import { schedSteal } from "./placement.js";
 import { lwpEprio } from "./priority.js";
 import { fire, HOOK_PSERIALIZE, PROBE_SWITCH, probing } from "./probe.js";
 import { pserializeSwitchpoint } from "./pserialize.js";
-import { runqFirst, schedDequeue, schedEnqueue, schedRotate, schedTakeFirst } from "./runq.js";
+import { runqFirst, schedDequeue, schedEnqueue, schedRotate } from "./runq.js";
 import { atomicAnd, spinEnter, spinExit } from "./spin.js";
 import { setIdleOnproc, setStat } from "./state.js";
 
@@ -71,19 +71,12 @@ export function schedNextlwp(ci: Cpu): Lwp | null {
   // A stolen one keeps the tick when it last ran (SCH-23).
   if (ci.w[ci.at + COUNT] === 0) return schedSteal(ci);
   const l = runqFirst(ci);
-  if (l !== null) l.rticks = ci.w[ci.k.ticksAt];
+  if (l !== null) ci.w[l.at + RTICKS] = ci.w[ci.k.ticksAt];
   return l;
 }
 
 /** Picks the next LWP and makes it LSONPROC (SCH-30). */
 function nextlwp(ci: Cpu): Lwp {
-  const { w, at: c } = ci;
-  // The common case of `schedNextlwp`, taken off the queue in one step.
-  if (w[c + COUNT] !== 0 && w[c + MIGRATING] === 0) {
-    const first = schedTakeFirst(ci);
-    w[first.at + RTICKS] = w[ci.k.ticksAt];
-    return makeOnproc(ci, first);
-  }
   const l = schedNextlwp(ci);
   if (l !== null) {
     schedDequeue(l);

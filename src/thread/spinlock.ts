@@ -6,10 +6,10 @@
  * on). Nobody is queued, so the lock knows no order, and a listing shows a thread that runs.
  */
 import { BLOCK_SWITCHED } from "../kern/sleepq.js";
+import { atomicCas } from "../kern/spin.js";
 import { yieldCpu } from "../kern/switch.js";
 import { caller, fail, type Operation } from "../syscall/operation.js";
 import { EBUSY, EINVAL, EPERM } from "../sys/errno.js";
-import type { Kernel } from "../sys/kernel.js";
 import type { Lwp } from "../sys/lwp.js";
 import { SO_SPIN, type Syncobj, SyncobjRecord } from "../sys/syncobj.js";
 import type { Guard } from "./mutex.js";
@@ -91,7 +91,7 @@ export class SpinLock extends SyncObject {
     const l = caller("SpinLock.unlock");
     const o = this.object(l, "unlock");
     if (o.owner !== l.lid) fail(EPERM, "SpinLock.unlock", l.lid, "the caller does not hold it");
-    swap(o.k, o.at + OWNER, l.lid, 0);
+    atomicCas(o.k, o.at + OWNER, l.lid, 0);
   }
 
   protected override inUse(o: Syncobj): number {
@@ -102,14 +102,7 @@ export class SpinLock extends SyncObject {
 letTravel("SpinLock", SpinLock);
 
 function take(o: Syncobj, l: Lwp): boolean {
-  return swap(o.k, o.at + OWNER, 0, l.lid);
-}
-
-function swap(k: Kernel, at: number, from: number, to: number): boolean {
-  if (k.mp === true) return Atomics.compareExchange(k.w, at, from, to) === from;
-  if (k.w[at] !== from) return false;
-  k.w[at] = to;
-  return true;
+  return atomicCas(o.k, o.at + OWNER, 0, l.lid);
 }
 
 function make(options: SpinLockOptions): Existing {
