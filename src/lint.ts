@@ -5,7 +5,8 @@
  *   export default [lwp.configs.recommended];
  *
  * The rule `lwp/no-floating-operation` reports a call that makes an operation where nobody iterates it: alone as a statement,
- * awaited, or yielded without a star; and a call of a generator function of the file that stands alone. It knows classes by
+ * awaited, or yielded without a star; where it is taken for its value, as a condition, an operand, in a template or by
+ * `console`; and a call of a generator function of the file that stands alone. It knows classes by
  * how the file declares its variables and parameters, not by types, so it misses what comes from elsewhere; a program that
  * is linked complains about the rest when it runs.
  */
@@ -226,6 +227,7 @@ const noFloatingOperation = {
       floating: "{{what}} does nothing until it is iterated: write `yield*` before it.",
       awaited: "An operation cannot be awaited: write `yield*` instead of `await`.",
       yielded: "`yield` hands the operation over unused: write `yield*`.",
+      value: "An operation is not its value: write `(yield* …)` around the call.",
     },
   },
   create(context: Context): Record<string, (node: Node) => void> {
@@ -238,6 +240,11 @@ const noFloatingOperation = {
       });
     };
     const declarations: (() => void)[] = [];
+    /** What stands where a value is wanted at once. */
+    const inspectValues = (values: readonly (Node | null)[]): void => {
+      for (const value of values) if (value !== null) inspect(value, "value", value);
+    };
+    const inspectTest = (node: Node): void => inspectValues([node["test"] as Node | null]);
     return {
       ImportDeclaration: (node) => file.import(node),
       VariableDeclarator: (node) => {
@@ -261,6 +268,25 @@ const noFloatingOperation = {
       AwaitExpression: (node) => inspect(node, "awaited", node["argument"] as Node),
       YieldExpression: (node) => {
         if (node["delegate"] !== true && node["argument"]) inspect(node, "yielded", node["argument"] as Node);
+      },
+      IfStatement: inspectTest,
+      WhileStatement: inspectTest,
+      DoWhileStatement: inspectTest,
+      ForStatement: inspectTest,
+      ConditionalExpression: inspectTest,
+      LogicalExpression: (node) => inspectValues([node["left"] as Node]),
+      BinaryExpression: (node) => inspectValues([node["left"] as Node, node["right"] as Node]),
+      UnaryExpression: (node) => {
+        if (node["operator"] !== "void") inspectValues([node["argument"] as Node]);
+      },
+      TemplateLiteral: (node) => {
+        if (node.parent?.type !== "TaggedTemplateExpression") inspectValues(node["expressions"] as Node[]);
+      },
+      CallExpression: (node) => {
+        const callee = node["callee"] as Node;
+        const object = callee.type === "MemberExpression" ? (callee["object"] as Node) : null;
+        if (object?.type === "Identifier" && object["name"] === "console")
+          inspectValues(node["arguments"] as Node[]);
       },
       ExpressionStatement: (node) => {
         const call = node["expression"] as Node;

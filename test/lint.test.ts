@@ -69,6 +69,29 @@ async function g(m: Mutex) { await m.lock(); }
     assert.ok(said.some((line) => line.startsWith("26 An operation cannot be awaited")));
   });
 
+  test("reports what is taken for its value: conditions, operands, templates, what is logged", async () => {
+    const said = await lint(`import { Semaphore, Thread } from "lwp";
+export function* main() {
+  const s = new Semaphore(1), t: Thread<number> = make();
+  if (s.wait()) return;
+  while (t.join());
+  do; while (t.join());
+  for (; t.join(); );
+  const a = t.join() ? 1 : 2;
+  const b = t.join() || 1;
+  const c = 1 + t.join(), d = t.join() > 0;
+  const e = !t.join();
+  const f = \`\${t.join()}\`;
+  console.log("x", t.join());
+  const g = 1 || t.join();
+  log(t.join(), void t.join(), tag\`\${t.join()}\`, s.tryWait() ? 1 : 2, 1 + (yield* t.join()));
+}
+`);
+    const lines = said.map((line) => Number.parseInt(line, 10));
+    assert.deepEqual(lines, [4, 5, 6, 7, 8, 9, 10, 10, 11, 12, 13], said.join("\n"));
+    assert.match(said[0]!, /An operation is not its value: write `\(yield\* …\)` around the call/);
+  });
+
   test("reports nothing else", async () => {
     const said = await lint(`import { Mutex, Thread } from "lwp";
 export function* main(args: string[]) {

@@ -302,7 +302,7 @@ class YieldOperation implements Operation<void>, Iterator<Token, void, undefined
   }
 }
 
-guardOperation(YieldOperation.prototype);
+guardOperation(YieldOperation.prototype, "schedYield");
 
 const DONE: IteratorResult<Token, void> = { done: true, value: undefined };
 

@@ -22,21 +22,48 @@ export interface Operation<T> {
 const OPERATION = Symbol("operation");
 
 /**
- * Makes a class one of operations: `await` of one fails, and says what to do, since nobody would ever iterate it; and one that
- * a call has left lying about is known for what it is. Costs an operation nothing, since it is on the prototype.
+ * Makes a class one of operations: one that a call has left lying about is known for what it is, and to use it as anything else
+ * says what to do. `await`, arithmetic, a template, and JSON of one throw, since nobody would ever iterate it;
+ * `console.log` shows a line. Costs an operation nothing, since it is on the prototype. `syscall` is its name, unless its
+ * instances have one.
  */
-export function guardOperation(prototype: object): void {
-  Object.defineProperty(prototype, "then", { get: awaited });
-  Object.defineProperty(prototype, OPERATION, { value: true });
+export function guardOperation(prototype: object, syscall?: string): void {
+  Object.defineProperties(prototype, {
+    ...(syscall === undefined ? {} : { syscall: { value: syscall } }),
+    [OPERATION]: { value: true },
+    then: { get: awaited },
+    toJSON: { value: usedAsValue },
+    [Symbol.toPrimitive]: { value: usedAsValue },
+    [INSPECT]: { value: shown },
+  });
+}
+
+/** By this name `console.log` of Node, and what else shows values, asks an object how it is to be shown. */
+const INSPECT = Symbol.for("nodejs.util.inspect.custom");
+
+/** What all operations have. */
+export interface Guarded {
+  /** The call that made it. */
+  readonly syscall: string;
 }
 
 /** Whether something is an operation of this package. */
-export function isOperation(value: object): boolean {
+export function isOperation(value: object): value is Guarded {
   return OPERATION in value;
 }
 
-function awaited(this: { readonly syscall?: string }): never {
-  throw new TypeError(`${this.syscall ?? "an operation"} cannot be awaited: yield* it inside a thread`);
+function awaited(this: Guarded): never {
+  throw new TypeError(`${this.syscall} cannot be awaited: yield* it inside a thread`);
+}
+
+function usedAsValue(this: Guarded): never {
+  throw new TypeError(
+    `${this.syscall} gives its value when it is iterated: write \`yield*\` before the call`,
+  );
+}
+
+function shown(this: Guarded): string {
+  return `[operation ${this.syscall}: acts when it is iterated, write \`yield*\` before the call]`;
 }
 
 /** The calling LWP; an error that says what to do, outside a thread. */

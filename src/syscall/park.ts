@@ -97,7 +97,7 @@ class ParkOperation implements Operation<void>, Iterator<Token, void, undefined>
   }
 }
 
-guardOperation(ParkOperation.prototype);
+guardOperation(ParkOperation.prototype, "lwpPark");
 
 /** `block` ended before `parkBlock`. */
 const NOT_BLOCKED = -100;
@@ -154,6 +154,8 @@ class UnparkOperation implements Operation<void>, Iterator<Token, void, undefine
     return DONE;
   }
 }
+
+guardOperation(UnparkOperation.prototype, "lwpUnpark");
 
 /** Wakes a parked LWP, or lets its next park return at once. Error: ESRCH. Source: _lwp_unpark(2). */
 export function lwpUnpark(lid: number, hint?: number): Operation<void> {

@@ -17,7 +17,7 @@ import { EXIT_LWP, type Token } from "../context/generator.js";
 import { KILLED } from "../context/polls.js";
 import { pollLwp } from "../kern/poll.js";
 import { RET_EXIT, RET_USER, userret } from "../kern/userret.js";
-import { caller, leave, type Operation } from "../syscall/operation.js";
+import { caller, guardOperation, leave, type Operation } from "../syscall/operation.js";
 import { testCancel } from "./cancel.js";
 
 const ATTENTION = CpuRecord.offset.attention;
@@ -51,6 +51,7 @@ class Nothing implements Operation<void>, Iterator<Token, void, undefined> {
     return DONE;
   }
 }
+guardOperation(Nothing.prototype, "checkpoint");
 const NOTHING = new Nothing();
 
 class Checkpoint implements Operation<void>, Iterator<Token, void, undefined> {
@@ -69,6 +70,7 @@ class Checkpoint implements Operation<void>, Iterator<Token, void, undefined> {
     return DONE;
   }
 }
+guardOperation(Checkpoint.prototype, "checkpoint");
 
 // --- by the linker -------------------------------------------------------------------------------
 

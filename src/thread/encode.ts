@@ -12,6 +12,7 @@ import { ENOMEM, LwpError } from "../sys/errno.js";
 import type { Kernel } from "../sys/kernel.js";
 import { PAGE_SIZE } from "../sys/shapes.js";
 import { errorClassName, handleKind, handleTag } from "./handles.js";
+import { isOperation } from "../syscall/operation.js";
 import * as wire from "./wire.js";
 
 /** A container whose contents are being written. */
@@ -488,11 +489,14 @@ function describe(value: unknown): string {
   if (typeof value === "function") return value.name === "" ? "a function" : `the function ${value.name}`;
   const name = className(value as object);
   if (name === "SharedArrayBuffer") return "a SharedArrayBuffer (SharedBytes is made for that)";
+  if (name.startsWith("operation "))
+    return `the ${name}, which was not iterated (write \`yield*\` before the call),`;
   return name === "Object" ? "an object with a prototype of its own" : `an instance of ${name}`;
 }
 
 function className(value: object): string {
   try {
+    if (isOperation(value)) return `operation ${value.syscall}`;
     const proto: unknown = Object.getPrototypeOf(value);
     const made = (proto as { constructor?: unknown }).constructor;
     if (typeof made === "function" && made.name !== "") return made.name;

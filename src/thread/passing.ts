@@ -12,7 +12,7 @@ import { THREAD_ABROAD, THREAD_FAILED, THREAD_ROOM, type ThreadRec } from "../sy
 import { rawGet, rawPut } from "../kern/pool.js";
 import { spinEnter, spinExit } from "../kern/spin.js";
 import { umemAlloc, umemByte, umemFree, umemGen, umemPagesOf } from "../kern/umem.js";
-import { fail } from "../syscall/operation.js";
+import { fail, isOperation } from "../syscall/operation.js";
 import type { Encoder } from "./encode.js";
 import { registerError } from "./handles.js";
 import { threadHost } from "./host.js";
@@ -90,6 +90,12 @@ export function putResult(k: Kernel, t: ThreadRec, value: unknown, failed: boole
   if (putPlain(t, value)) return;
   const stays = t.realm !== 0 && (t.flags & THREAD_ABROAD) === 0;
   if (stays && !(failed && t.realm !== COLLECTOR)) {
+    if (!failed && typeof value === "object" && value !== null && isOperation(value)) {
+      // A forgotten `yield*`: its joiner would be given what never ran.
+      throw new TypeError(
+        `a thread returned the operation ${value.syscall}: write \`yield*\` before the call`,
+      );
+    }
     t.valueKind = VALUE_LOCAL;
     threadHost(k).locals.set(t.index, value);
   } else if (failed) putThrown(k, t, value);

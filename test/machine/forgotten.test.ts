@@ -72,3 +72,82 @@ export function* main() {
     assert.equal(await output(text, 1), 1);
   });
 });
+
+describe("an operation that is used as its value", () => {
+  const use = async (code: string): Promise<string> => {
+    const { stdout, stderr } = await lwpRun(
+      `import { checkpoint, Mutex, Scope, Thread } from "lwp";
+       import { lwpPark, lwpUnpark, lwpWait, schedYield } from "lwp/syscall";
+       function* one() { return 1; }
+       export function* main() {
+         const m = new Mutex(), t = yield* Thread.spawn(one);
+         try { ${code} } catch (error) { console.log(String(error)); }
+         yield* t.join();
+       }`,
+      1,
+    );
+    return `${stdout}${stderr}`.trimEnd();
+  };
+
+  test("shows in console.log what to do, and nothing of its insides", async () => {
+    const calls = [
+      "t.join()",
+      "m.lock()",
+      "m.guard()",
+      "schedYield()",
+      "lwpPark()",
+      "lwpUnpark(1)",
+      "lwpWait(2)",
+    ];
+    calls.push("checkpoint()", "Thread.sleep(1)", "Scope.run(one)", "Thread.uncancellable(t.join())");
+    const said = await use(`console.log(${calls.join(");console.log(")})`);
+    const names = [
+      ...said.matchAll(/^\[operation (\S+): acts when it is iterated, write `yield\*` before the call\]$/gm),
+    ];
+    assert.deepEqual(
+      names.map(([, name]) => name),
+      // Both ways to lock are one operation.
+      [
+        "Thread.join",
+        "Mutex.lock",
+        "Mutex.lock",
+        "schedYield",
+        "lwpPark",
+        "lwpUnpark",
+        "lwpWait",
+        "checkpoint",
+      ].concat(["Thread.sleep", "Scope.run", "Thread.uncancellable"]),
+      said,
+    );
+  });
+
+  const MISUSED = [
+    "1 + t.join()",
+    "`${t.join()}`",
+    "t.join() > 0",
+    "String(t.join())",
+    "JSON.stringify({ a: t.join() })",
+  ];
+  for (const code of MISUSED) {
+    test(`throws in \`${code}\``, async () => {
+      const what = "Thread.join gives its value when it is iterated: write `yield*` before the call";
+      assert.equal(await use(`console.log(${code});`), `TypeError: ${what}`);
+    });
+  }
+
+  test("is no argument of a thread, nor what a thread or main returns", async () => {
+    const argument = await use("yield* Thread.spawn(one as never, t.join() as never);");
+    assert.match(
+      argument,
+      /args\[0\]: the operation Thread\.join, which was not iterated \(write `yield\*` before the call\)/,
+    );
+    const result = await use("yield* (yield* Thread.spawn(function* () { return t.join(); })).join();");
+    assert.match(result, /a thread returned the operation Thread\.join: write `yield\*` before the call/);
+    const status = await lwpRun(
+      `import { Thread } from "lwp"; export function* main() { return Thread.sleep(1); }`,
+      1,
+    );
+    assert.equal(status.status, 134);
+    assert.match(status.stderr, /Thread\.sleep gives its value when it is iterated: write `yield\*`/);
+  });
+});
