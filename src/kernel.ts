@@ -89,6 +89,7 @@ export * from "./sys/current.js";
 export * from "./sys/errno.js";
 export * from "./sys/globals.js";
 export * from "./sys/kcpuset.js";
+export * from "./sys/atomic.js";
 export * from "./sys/kernel.js";
 export * from "./sys/lwp.js";
 export * from "./sys/message.js";

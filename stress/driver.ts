@@ -4,7 +4,14 @@
 import { parseArgs } from "node:util";
 import { Worker } from "node:worker_threads";
 import { boot, type Machine } from "lwp";
-import { BLOCK_WORDS, checkEmpty, DEFAULT_LIMITS, type Limits, POOL_INUSE } from "lwp/kernel";
+import {
+  BLOCK_WORDS,
+  checkEmpty,
+  DEFAULT_LIMITS,
+  type Limits,
+  POOL_INUSE,
+  type SharedMemory,
+} from "lwp/kernel";
 import type { WatchdogData } from "./watchdog.js";
 
 const STALL_SECONDS = 20;
@@ -68,7 +75,7 @@ export async function runOnce(run: Run): Promise<boolean> {
   const machine = await boot({ cpus, limits, dedicated });
   const { kernel } = machine;
   const data: WatchdogData = {
-    buffer: kernel.buffer as SharedArrayBuffer,
+    memory: kernel.memory as SharedMemory,
     limits: { ...DEFAULT_LIMITS, ...limits, cpus },
     counters,
     seconds: STALL_SECONDS,

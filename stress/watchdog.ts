@@ -4,10 +4,10 @@
  */
 import { writeSync } from "node:fs";
 import { workerData } from "node:worker_threads";
-import { dump, Kernel, type Limits } from "lwp/kernel";
+import { dump, Kernel, type Limits, type SharedMemory } from "lwp/kernel";
 
 export interface WatchdogData {
-  readonly buffer: SharedArrayBuffer;
+  readonly memory: SharedMemory;
   readonly limits: Limits;
   /** Where in scratch memory operations are counted. */
   readonly counters: { readonly at: number; readonly words: number };
@@ -15,8 +15,8 @@ export interface WatchdogData {
   readonly seconds: number;
 }
 
-const { buffer, limits, counters, seconds } = workerData as WatchdogData;
-const k = new Kernel(limits, { mp: true }, buffer);
+const { memory, limits, counters, seconds } = workerData as WatchdogData;
+const k = new Kernel(limits, { mp: true }, memory);
 let last = -1;
 let since = performance.now();
 

@@ -31,8 +31,8 @@ export const breakages = [
     point: "cpu.relax",
     name: "a lock is taken without looking again",
     file: "kern/spin.js",
-    find: "Atomics.sub(w, a + 1, 1);",
-    replace: "Atomics.sub(w, a + 1, 1); w[a] = me; return;",
+    find: "atomic.add(a + 1, -1);",
+    replace: "atomic.add(a + 1, -1); k.w[a] = me; return;",
     test: locks,
   },
   {

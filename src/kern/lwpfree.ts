@@ -11,7 +11,7 @@ import { lidRemove } from "./lid.js";
 import { lwpCtlFree } from "./lwpctl.js";
 import { kassert } from "./panic.js";
 import { poolPut, rawPut } from "./pool.js";
-import { spinExit, spinOwned } from "./spin.js";
+import { atomicLoad, spinExit, spinOwned } from "./spin.js";
 import { chglwpcnt } from "./uid.js";
 
 const TS = LwpRecord.offset.ts;
@@ -72,7 +72,7 @@ export function lwpFree(l: Lwp, recycle: boolean, last: boolean): void {
 function waitOffCpu(l: Lwp): void {
   const word = l.at + PFLAG;
   for (let round = 0; ; round++) {
-    const flags = l.k.mp ? Atomics.load(l.w, word) : l.w[word];
+    const flags = atomicLoad(l.k, word);
     if ((flags & LP_RUNNING) === 0 && l.cpu.curlwp !== l) return;
     l.k.port.relax("lwpFree", round, word, flags);
   }

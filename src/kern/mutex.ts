@@ -21,7 +21,7 @@ import { MTX_ADAPTIVE, MTX_OWNER, MTX_SPIN, MTX_SPINLOCK, MTX_TYPE, MTX_WAITERS 
 import { AT_MUTEX_EXIT, AT_MUTEX_HELD, AT_MUTEX_WAITERS, delayPoint } from "./delay.js";
 import { kassert, panic } from "./panic.js";
 import { BLOCK_BACK, BLOCK_SWITCHED } from "./sleepq.js";
-import { spinEnter, spinExit, spinOwned, spinTryenter } from "./spin.js";
+import { atomicCas, atomicLoad, spinEnter, spinExit, spinOwned, spinTryenter } from "./spin.js";
 import {
   TS_WRITER_Q,
   turnstileBlock,
@@ -76,10 +76,7 @@ function isMutex(k: Kernel, m: number): boolean {
 }
 
 function swapOwner(k: Kernel, m: number, from: number, to: number): boolean {
-  if (k.mp === true) return Atomics.compareExchange(k.w, m + MTX_OWNER, from, to) === from;
-  if (k.w[m + MTX_OWNER] !== from) return false;
-  k.w[m + MTX_OWNER] = to;
-  return true;
+  return atomicCas(k, m + MTX_OWNER, from, to);
 }
 
 /** A sleep that was not needed. It has no state, so one serves all. */
@@ -117,7 +114,7 @@ function tryAcquire(k: Kernel, m: number, l: Lwp): boolean {
 }
 
 function loadOwner(k: Kernel, m: number): number {
-  return k.mp === true ? Atomics.load(k.w, m + MTX_OWNER) : k.w[m + MTX_OWNER];
+  return atomicLoad(k, m + MTX_OWNER);
 }
 
 function ownerRunsElsewhere(k: Kernel, m: number): boolean {

@@ -100,7 +100,7 @@ function write(
   w[at + 8] = c;
   w[at + 9] = d;
   w[at + 10] = e;
-  w[at + 11] = k.mp ? Atomics.add(w, k.g.at + SEQ, 1) : w[k.g.at + SEQ]++;
+  w[at + 11] = k.mp === true ? k.atomic.add(k.g.at + SEQ, 1) : w[k.g.at + SEQ]++;
   ci.traceHead = head + 1;
 }
 

@@ -32,7 +32,7 @@ import { cvBroadcast, cvWait } from "./condvar.js";
 import { AT_CALLOUT_FIRED, delayPoint } from "./delay.js";
 import { cpuNeedResched } from "./resched.js";
 import { interlockExit, interlockEnter } from "./mutex.js";
-import { atomicAnd, spinEnter, spinExit } from "./spin.js";
+import { atomicAnd, atomicStore, spinEnter, spinExit } from "./spin.js";
 
 const ATTENTION = CpuRecord.offset.attention;
 const RUNNING = CpuRecord.offset.calloutRunning;
@@ -98,8 +98,7 @@ export function softclock(ci: Cpu): void {
     spinExit(k, ci.calloutLock);
     delayPoint(k, AT_CALLOUT_FIRED);
     handler(k, arg);
-    if (k.mp === true) Atomics.store(w, ci.at + RUNNING, 0);
-    else ci.calloutRunning = 0;
+    atomicStore(k, ci.at + RUNNING, 0);
     // Not under the callout lock: that is taken with sleep queues locked.
     spinEnter(k, ci.haltLock);
     cvBroadcast(k, ci.haltCv);

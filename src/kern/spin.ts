@@ -20,7 +20,7 @@ import { panic } from "./panic.js";
 export function spinEnter(k: Kernel, a: number): void {
   const me = cur.cpu.index;
   if (k.mp === true) {
-    if (Atomics.compareExchange(k.w, a, 0, me) !== 0) contend(k, a, me);
+    if (k.atomic.cas(a, 0, me) !== 0) contend(k, a, me);
   } else {
     if (k.w[a] !== 0) contend(k, a, me);
     k.w[a] = me;
@@ -29,13 +29,11 @@ export function spinEnter(k: Kernel, a: number): void {
 
 /** Releases it. */
 export function spinExit(k: Kernel, a: number): void {
-  const w = k.w;
-  if (w[a] !== cur.cpu.index) unheld(k, a);
+  if (k.w[a] !== cur.cpu.index) unheld(k, a);
   if (k.mp === true) {
-    Atomics.store(w, a, 0);
-    if (w[a + 1] !== 0) Atomics.notify(w, a, 1);
+    if (k.atomic.release(a) !== 0) Atomics.notify(k.w, a, 1);
   } else {
-    w[a] = 0;
+    k.w[a] = 0;
   }
 }
 
@@ -46,7 +44,7 @@ function unheld(k: Kernel, a: number): never {
 
 /** Takes it if it is free. */
 export function spinTryenter(k: Kernel, a: number): boolean {
-  if (k.mp === true) return Atomics.compareExchange(k.w, a, 0, cur.cpu.index) === 0;
+  if (k.mp === true) return k.atomic.cas(a, 0, cur.cpu.index) === 0;
   if (k.w[a] !== 0) return false;
   k.w[a] = cur.cpu.index;
   return true;
@@ -61,23 +59,23 @@ export function spinOwned(k: Kernel, a: number): boolean {
 const LOOKS = 300;
 
 function contend(k: Kernel, a: number, me: number): void {
-  const w = k.w;
+  const { atomic } = k;
   // In lockstep each look is granted.
   let looks = k.mp && k.g.lockstep === 0 ? LOOKS : 0;
   for (let round = 0; ; ) {
-    const owner = Atomics.load(w, a);
+    const owner = atomic.load(a);
     if (owner === me) panic(k, `locking against myself: spin mutex ${a}`);
     if (owner === 0) {
-      if (Atomics.compareExchange(w, a, 0, me) === 0) return;
+      if (atomic.cas(a, 0, me) === 0) return;
       continue;
     }
     if (looks > 0) {
       looks--;
       continue;
     }
-    Atomics.add(w, a + 1, 1);
+    atomic.add(a + 1, 1);
     k.port.relax("spin", round++, a, owner);
-    Atomics.sub(w, a + 1, 1);
+    atomic.add(a + 1, -1);
   }
 }
 
@@ -89,7 +87,7 @@ export function spinEnterTwo(k: Kernel, a: number, b: number): void {
 
 /** Sets bits of a word that several CPUs write. */
 export function atomicOr(k: Kernel, a: number, bits: number): number {
-  if (k.mp === true) return Atomics.or(k.w, a, bits);
+  if (k.mp === true) return k.atomic.or(a, bits);
   const old = k.w[a];
   k.w[a] = old | bits;
   return old;
@@ -97,7 +95,7 @@ export function atomicOr(k: Kernel, a: number, bits: number): number {
 
 /** Clears all bits but these. */
 export function atomicAnd(k: Kernel, a: number, bits: number): number {
-  if (k.mp === true) return Atomics.and(k.w, a, bits);
+  if (k.mp === true) return k.atomic.and(a, bits);
   const old = k.w[a];
   k.w[a] = old & bits;
   return old;
@@ -105,7 +103,7 @@ export function atomicAnd(k: Kernel, a: number, bits: number): number {
 
 /** Adds to a word that several CPUs write, and returns what it was. */
 export function atomicAdd(k: Kernel, a: number, n: number): number {
-  if (k.mp === true) return Atomics.add(k.w, a, n);
+  if (k.mp === true) return k.atomic.add(a, n);
   const old = k.w[a];
   k.w[a] = old + n;
   return old;
@@ -113,13 +111,19 @@ export function atomicAdd(k: Kernel, a: number, n: number): number {
 
 /** Sets a word that several CPUs write, if it is `from`. */
 export function atomicCas(k: Kernel, a: number, from: number, to: number): boolean {
-  if (k.mp) return Atomics.compareExchange(k.w, a, from, to) === from;
+  if (k.mp === true) return k.atomic.cas(a, from, to) === from;
   if (k.w[a] !== from) return false;
   k.w[a] = to;
   return true;
 }
 
+/** Writes a word that several CPUs read, after whatever this one did before (release). */
+export function atomicStore(k: Kernel, a: number, value: number): void {
+  if (k.mp === true) k.atomic.store(a, value);
+  else k.w[a] = value;
+}
+
 /** Reads a word that several CPUs write, after whatever this one did before. */
 export function atomicLoad(k: Kernel, a: number): number {
-  return k.mp ? Atomics.load(k.w, a) : k.w[a];
+  return k.mp === true ? k.atomic.load(a) : k.w[a];
 }

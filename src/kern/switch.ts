@@ -28,7 +28,7 @@ import { lwpEprio } from "./priority.js";
 import { fire, HOOK_PSERIALIZE, PROBE_SWITCH, probing } from "./probe.js";
 import { pserializeSwitchpoint } from "./pserialize.js";
 import { runqFirst, schedDequeue, schedEnqueue, schedRotate } from "./runq.js";
-import { atomicAnd, spinEnter, spinExit } from "./spin.js";
+import { atomicAnd, atomicStore, spinEnter, spinExit } from "./spin.js";
 import { setIdleOnproc, setStat } from "./state.js";
 
 // The words of a switch, by address: see runq.ts.
@@ -199,15 +199,14 @@ export function lwpExitSwitchaway(l: Lwp): void {
   const flags = l.pflag & ~LP_RUNNING;
   ci.curlwp = next;
   cur.next = next;
-  if (k.mp === true) Atomics.store(l.w, l.at + PFLAG, flags);
-  else l.pflag = flags;
+  atomicStore(k, l.at + PFLAG, flags);
   delayPoint(k, AT_EXIT_AWAY);
 }
 
 /** The context of `l` is saved: others may take it over (release). One that lives in a realm is taken over by nobody else. */
 export function contextSaved(l: Lwp): void {
   const { w, at } = l;
-  if (l.k.mp === true && w[at + REALM] === 0) Atomics.store(w, at + CTXSWTCH, 0);
+  if (l.k.mp === true && w[at + REALM] === 0) l.k.atomic.store(at + CTXSWTCH, 0);
   else w[at + CTXSWTCH] = 0;
 }
 

@@ -22,7 +22,7 @@ import { writeDump } from "./realm.js";
 await loadObserver();
 
 const boot = workerData as ClockBoot;
-const k = new Kernel(boot.limits, { mp: true }, boot.buffer);
+const k = new Kernel(boot.limits, { mp: true }, boot.memory);
 k.port = new HostPort(k, (message) => writeDump(k, message, boot.format));
 const first = boot.client ? 1 : 2;
 const tell = (news: ClockNews) => parentPort?.postMessage(news);

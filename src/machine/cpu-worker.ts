@@ -33,7 +33,7 @@ const k = hostKernel(
   boot.limits,
   { mp: true, delays: boot.delays, exact: boot.exact },
   boot.format,
-  boot.buffer,
+  boot.memory,
   boot.user,
 );
 const realm = new Realm(k, (news) => boot.port.postMessage(news), { format: boot.format });

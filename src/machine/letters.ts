@@ -1,5 +1,6 @@
 /** What the booting realm and the CPUs write to each other beside kernel memory: programs, and news of processes. */
 import type { MessagePort } from "node:worker_threads";
+import type { SharedMemory } from "../sys/atomic.js";
 import type { Limits } from "../sys/kernel.js";
 import type { LinkedProgram } from "./factory.js";
 import type { ReportFormat } from "./observer.js";
@@ -36,7 +37,8 @@ export type News =
 
 /** What a worker needs to join the machine. */
 export interface WorkerBoot {
-  readonly buffer: SharedArrayBuffer;
+  /** Kernel memory. */
+  readonly memory: SharedMemory;
   /** User memory. */
   readonly user: SharedArrayBuffer;
   readonly limits: Limits;

@@ -6,6 +6,7 @@
  */
 import { availableParallelism } from "node:os";
 import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
+import type { SharedMemory } from "../sys/atomic.js";
 import { cur } from "../sys/current.js";
 import { EAGAIN, KernelAssertion, LwpError } from "../sys/errno.js";
 import { DEFAULT_LIMITS, type Kernel, type Limits } from "../sys/kernel.js";
@@ -207,7 +208,7 @@ export class Machine {
       remote.push(port2);
     }
     const data: ClockBoot = {
-      buffer: this.kernel.buffer as SharedArrayBuffer,
+      memory: this.kernel.memory as SharedMemory,
       user: this.kernel.user as SharedArrayBuffer,
       limits,
       cpus: this.cpus,

@@ -4,6 +4,7 @@
  * The same for the booting realm and for workers; only who carries letters and news differs.
  */
 import { basename } from "node:path";
+import type { SharedMemory } from "../sys/atomic.js";
 import { cur } from "../sys/current.js";
 import { type Cpu, CpuRecord } from "../sys/cpu.js";
 import { EAGAIN, KernelAssertion, LwpError } from "../sys/errno.js";
@@ -287,10 +288,10 @@ export function hostKernel(
   limits: Limits,
   options: KernelOptions,
   format: ReportFormat,
-  buffer?: SharedArrayBuffer,
+  memory?: SharedMemory,
   user?: SharedArrayBuffer,
 ): Kernel {
-  const k = new Kernel(limits, options, buffer, user);
+  const k = new Kernel(limits, options, memory, user);
   k.port = new HostPort(k, (message) => writeDump(k, message, format));
   return k;
 }

@@ -8,6 +8,7 @@
  * Invariant: nothing outside this buffer decides what the kernel does, but for the contexts of LWPs, which hang
  * on the views of the realm that owns them.
  */
+import { type Atomic, atomicOn, bufferOf, type SharedMemory, sharedMemory } from "./atomic.js";
 import { type Cpu, CpuRecord } from "./cpu.js";
 import { type Cred, CredRecord } from "./cred.js";
 import { type Globals, GlobalsRecord } from "./globals.js";
@@ -197,7 +198,11 @@ export interface Slots {
 }
 
 export class Kernel {
+  /** What another realm attaches to. */
+  readonly memory: SharedMemory | ArrayBuffer;
   readonly buffer: SharedArrayBuffer | ArrayBuffer;
+  /** Operations on words of it that several CPUs share. */
+  readonly atomic: Atomic;
   readonly w: Int32Array;
   readonly d: Float64Array;
   /** The same memory by bytes. */
@@ -305,11 +310,11 @@ export class Kernel {
   /** End of the part that a reset clears as a whole. */
   readonly #fixedEnd: number;
 
-  /** Reserves memory; with `buffer` it attaches to that of another realm, and with `user` to its user memory. */
+  /** Reserves memory; with `memory` it attaches to that of another realm, and with `user` to its user memory. */
   constructor(
     limits: Limits,
     options: KernelOptions,
-    buffer?: SharedArrayBuffer | ArrayBuffer,
+    memory?: SharedMemory | ArrayBuffer,
     user?: SharedArrayBuffer | ArrayBuffer,
   ) {
     this.limits = limits;
@@ -374,11 +379,13 @@ export class Kernel {
 
     const bytes = at.words * 4;
     this.shared = options.shared ?? options.mp;
-    this.buffer = buffer ?? makeBuffer(bytes, this.shared);
+    this.memory = memory ?? (options.mp ? sharedMemory(bytes) : makeBuffer(bytes, this.shared));
+    this.buffer = bufferOf(this.memory);
+    this.atomic = atomicOn(this.memory);
     this.w = new Int32Array(this.buffer);
     this.d = new Float64Array(this.buffer);
     this.b = new Uint8Array(this.buffer);
-    const userBytes = buffer === undefined ? limits.userPages * shape.PAGE_SIZE : 0;
+    const userBytes = memory === undefined ? limits.userPages * shape.PAGE_SIZE : 0;
     this.user = user ?? makeBuffer(userBytes, this.shared);
     this.uw = new Int32Array(this.user);
     this.ub = new Uint8Array(this.user);

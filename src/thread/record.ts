@@ -12,7 +12,7 @@ import { packText } from "../sys/record.js";
 import { THREAD_DEAD, type ThreadRec, ThreadRecord } from "../sys/thread.js";
 import { cvInitPacked } from "../kern/condvar.js";
 import { poolGet, poolPut } from "../kern/pool.js";
-import { spinEnter, spinExit } from "../kern/spin.js";
+import { atomicLoad, spinEnter, spinExit } from "../kern/spin.js";
 import { fail } from "../syscall/operation.js";
 import { threadHost } from "./host.js";
 import { dropValue, VALUE_LOCAL } from "./passing.js";
@@ -29,9 +29,9 @@ export function newRecord(k: Kernel): ThreadRec | null {
 
 /** Whether a handle is good. The record is locked, or cannot be given back now. */
 export function isGood(t: ThreadRec, gen: number): boolean {
-  const { k, w, at } = t;
+  const { k, at } = t;
   // The state first: in a record that serves again it may look alive, but then the generation has changed before.
-  const state = k.mp ? Atomics.load(w, at + STATE) : w[at + STATE];
+  const state = atomicLoad(k, at + STATE);
   return state !== THREAD_DEAD && t.gen === gen;
 }
 
