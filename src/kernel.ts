@@ -12,6 +12,7 @@ export * from "./cpu/lockstep.js";
 export * from "./cpu/loop.js";
 export * from "./cpu/quiet.js";
 export * from "./cpu/simulated.js";
+export * from "./cpu/slice.js";
 export * from "./kern/callout.js";
 export * from "./kern/condvar.js";
 export * from "./kern/cred.js";

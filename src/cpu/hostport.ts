@@ -20,8 +20,6 @@ import { atomicOr } from "../kern/spin.js";
 const SPIN_ROUNDS = 200;
 /** Longest wait for another CPU, in milliseconds: NetBSD's spinout. */
 export const SPINOUT_MS = 10_000;
-/** A slice of a CPU whose event loop must turn, in seconds. */
-export const SLICE = 0.002;
 
 const SLEEPING = CpuRecord.offset.sleeping;
 const WAKE = CpuRecord.offset.wake;
@@ -38,7 +36,6 @@ export function hostTime(): number {
 export class HostPort implements Port {
   readonly #k: Kernel;
   readonly #onPanic: (message: string) => void;
-  #sliceEnd = 0;
   #spunSince = 0;
 
   constructor(k: Kernel, onPanic: (message: string) => void) {
@@ -85,22 +82,22 @@ export class HostPort implements Port {
     Atomics.wait(k.w, address, seen, 1);
   }
 
-  /** For a CPU without a clock worker: time, tick, slice. */
-  selfClock(ci: Cpu): void {
+  /** The end of a slice; time and tick only without a clock worker, which is their one writer. */
+  selfClock(ci: Cpu): number {
     const k = this.#k;
     const now = this.now();
-    k.g.time = now;
-    const ticks = Math.floor(now * k.hz) + 1;
     let bits = 0;
-    if (ticks !== k.g.ticks) {
-      k.g.ticks = ticks;
-      bits |= ATTN_TICK;
+    if (k.selfClocked) {
+      k.g.time = now;
+      const ticks = Math.floor(now * k.hz) + 1;
+      if (ticks !== k.g.ticks) {
+        k.g.ticks = ticks;
+        bits |= ATTN_TICK;
+      }
     }
-    if (now >= this.#sliceEnd) {
-      this.#sliceEnd = now + SLICE;
-      bits |= ATTN_SLICE;
-    }
+    if (now >= ci.sliceEnd) bits |= ATTN_SLICE;
     if (bits !== 0) atomicOr(k, ci.at + ATTENTION, bits);
+    return now;
   }
 
   /** CPU 0 collects: let it leave its LWPs for a moment. */

@@ -1,19 +1,21 @@
 /**
  * The life of a real CPU, cooperative with its realm's event loop.
  *
- * It dispatches until there is nothing to run or its slice is over. It turns the loop once a slice while an LWP of it awaits
- * host work (or its realm has a life of its own), and idles in the loop then; only otherwise does it block.
+ * It dispatches until there is nothing to run or its slice is over. It turns the loop after each slice while an LWP of it
+ * awaits host work (or its realm has a life of its own), and idles in the loop then; only otherwise does it block.
  *
  * Going idle, in steps: (1) spin for a moment, where there are cores for all CPUs; (2) say so in `sleeping`; (3) look once
  * more; (4) wait for `wake` to change. See kern/resched.ts for the other side.
  */
 import { type Cpu, CpuRecord } from "../sys/cpu.js";
-import { ASLEEP_BLOCKED, ASLEEP_IN_LOOP, ATTN_HALT, AWAKE, CPU_HALTED } from "../sys/param.js";
+import { ASLEEP_BLOCKED, ASLEEP_IN_LOOP, ATTN_HALT, ATTN_SLICE, AWAKE, CPU_HALTED } from "../sys/param.js";
 import { AT_IDLE_ANNOUNCED, AT_IDLE_SLEEPING, AT_IDLE_WOKEN, delayPoint } from "../kern/delay.js";
 import { cpuRunning } from "../kern/init.js";
 import { schedVictim } from "../kern/placement.js";
 import { clockPoll } from "../kern/softclock.js";
+import { atomicAnd } from "../kern/spin.js";
 import { asCpu, dispatch, STOP_HALT, STOP_SLICE } from "./dispatcher.js";
+import { Slices } from "./slice.js";
 
 const SLEEPING = CpuRecord.offset.sleeping;
 const WAKE = CpuRecord.offset.wake;
@@ -39,8 +41,8 @@ export interface LoopOptions {
   /** The CPU begins to wait in its event loop; it is awake again. */
   rest(): void;
   rise(): void;
-  /** Turns the event loop once. */
-  turn(): Promise<void>;
+  /** Turns the event loop; whether it had something to do. */
+  turn(): Promise<boolean>;
   /** Looks at what is not an LWP's: letters, dead processes. True if it did something. */
   errands(): boolean | Promise<boolean>;
 }
@@ -49,19 +51,20 @@ export interface LoopOptions {
 export async function cpuLoop(ci: Cpu, options: LoopOptions): Promise<void> {
   const { k } = ci;
   const listener = options.listens ? new Listener() : DEAF;
+  const slices = new Slices(ci);
   cpuRunning(ci);
   for (;;) {
     const why = dispatch(ci, Number.POSITIVE_INFINITY);
     if (why === STOP_HALT) break;
+    if (why === STOP_SLICE && (ci.hostwait !== 0 || options.embedded() || listener.isDue())) {
+      listener.turned();
+      slices.begin(await options.turn());
+      // What was asked for meanwhile is done below: LWPs get their slice, however much the host has to do.
+      atomicAnd(k, ci.at + ATTENTION, ~ATTN_SLICE);
+    }
     const errand = options.errands();
     if (typeof errand === "boolean" ? errand : await errand) continue;
-    if (why === STOP_SLICE) {
-      if (ci.hostwait !== 0 || options.embedded() || listener.isDue()) {
-        listener.turned();
-        await options.turn();
-      }
-      continue;
-    }
+    if (why === STOP_SLICE) continue;
     const inLoop = ci.hostwait !== 0 || options.embedded() || !k.shared || listener.hasIdled(ci);
     const waiting = idleWait(ci, options, inLoop);
     if (waiting !== null) {
@@ -69,6 +72,7 @@ export async function cpuLoop(ci: Cpu, options: LoopOptions): Promise<void> {
       await waiting;
       options.rise();
       listener.turned();
+      slices.begin(true);
     }
     delayPoint2(ci, AT_IDLE_WOKEN);
     wakeUp(ci);

@@ -224,7 +224,9 @@ export class SimulatedCpus implements Port {
     return true;
   }
   notify(): void {}
-  selfClock(): void {}
+  selfClock(): number {
+    return this.now();
+  }
   now(): number {
     return this.k.g.time;
   }

@@ -40,7 +40,7 @@ export const RET_USER = 0;
 export const RET_SWITCH = 1;
 export const RET_EXIT = 2;
 
-/** A CPU that is its own clock reads it at every 64th user return. */
+/** A CPU that reads the clock does so at every 64th user return. */
 const SELF_CLOCK_MASK = 63;
 
 const { attention: ATTENTION, curpriority: CURPRIORITY } = CpuRecord.offset;
@@ -51,7 +51,7 @@ export function userret(l: Lwp): number {
   const { k, w, at } = l;
   const ci = cur.cpu;
   if (cur.kicks !== 0) flushKicks(k);
-  if (k.selfClocked === true && (++k.polls & SELF_CLOCK_MASK) === 0) k.port.selfClock(ci);
+  if (k.readsClock === true && (++k.polls & SELF_CLOCK_MASK) === 0) k.port.selfClock(ci);
   for (;;) {
     if ((w[at + FLAG] & LW_USERRET) !== 0) {
       const r = lwpUserret(l);

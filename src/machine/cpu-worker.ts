@@ -8,6 +8,7 @@ import type { CpuBoot, Letter } from "./letters.js";
 import { loadObserver } from "./observer.js";
 import { writeNow } from "./output.js";
 import { hostKernel, Realm } from "./realm.js";
+import { turnLoop } from "./turn.js";
 
 const boot = workerData as CpuBoot;
 
@@ -51,7 +52,7 @@ await realm.runCpu(
     embedded: () => false,
     listens: false,
     idleSpins: boot.idleSpins,
-    turn,
+    turn: turnLoop,
     rest: () => alive.watch(saySoIfEmpty),
     rise: () => alive.hold(),
   },
@@ -66,8 +67,4 @@ process.exit(0);
 function saySoIfEmpty(): void {
   const word = realm.k.cpus.view(boot.index).at + CpuRecord.offset.sleeping;
   Atomics.compareExchange(realm.k.w, word, ASLEEP_IN_LOOP, ASLEEP_LOOP_EMPTY);
-}
-
-function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }

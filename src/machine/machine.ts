@@ -34,6 +34,7 @@ import { hostKernel, mainOf, Realm } from "./realm.js";
 import { SimulatedMachine, type Simulation } from "./simulated.js";
 import { type CpuStats, cpuStats } from "./stats.js";
 import { machineSysctl, machineSysctls } from "./sysctl.js";
+import { turnLoop } from "./turn.js";
 
 /** What a machine is to be like. */
 export interface BootOptions {
@@ -165,14 +166,15 @@ export class Machine {
     const mp = this.cpus > 1 || this.#client;
     const shared = hasSharedMemory();
     const exact = checkAccounting(options.accounting) === "exact";
-    const kernelOptions = { mp, selfClocked: !mp, shared, delays: this.#client, exact };
+    const dedicated = options.dedicated ?? false;
+    const readsClock = !dedicated && !this.#client;
+    const kernelOptions = { mp, selfClocked: !mp, readsClock, shared, delays: this.#client, exact };
     const k = hostKernel(limits, kernelOptions, this.#format);
     this.#realm = new Realm(k, (news) => this.#hear(news), { format: this.#format });
     this.#bootKernel(options.preempt ?? true);
     this.#events = new EventHub(k);
     this.#publisher = new Publisher(this.#events, this);
     const idleSpins = this.cpus <= cores ? 2000 : 0;
-    const dedicated = options.dedicated ?? false;
     this.ready = mp ? this.#startClock(limits, idleSpins, !dedicated) : Promise.resolve();
     // Last, since a constructor that throws must leave nothing behind.
     this.#alive = new Keepalive();
@@ -270,7 +272,11 @@ export class Machine {
       if (this.kernel.selfClocked) this.#askIfStalled();
     };
     const rise = () => this.#alive.hold();
-    await this.#realm.runCpu(ci, { embedded, listens: dedicated, idleSpins, turn, rest, rise }, letters);
+    await this.#realm.runCpu(
+      ci,
+      { embedded, listens: dedicated, idleSpins, turn: turnLoop, rest, rise },
+      letters,
+    );
     if (this.kernel.g.dead !== 0) this.#die(this.kernel.g.deadText);
   }
 
@@ -554,8 +560,4 @@ function startWorker(data: ClockBoot, ports: MessagePort[]): Worker {
  */
 function inheritedOptions(): { execArgv?: string[] } {
   return process.execArgv.some((option) => option.startsWith("--input-type")) ? { execArgv: [] } : {};
-}
-
-function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }

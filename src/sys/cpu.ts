@@ -80,6 +80,8 @@ export const cpuFields = {
   nlwps: i32("!"),
   /** LWPs of this realm that await host work. */
   hostwait: i32("@"),
+  /** Machine time at which its slice is over, if its event loop must turn. The clock worker reads it. */
+  sliceEnd: f64("!"),
   /** Letters posted to this realm so far. */
   mail: i32("@"),
 

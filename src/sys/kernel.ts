@@ -152,6 +152,8 @@ export interface KernelOptions {
   readonly delays?: boolean;
   /** There is no clock but the CPU itself, which reads the time at every 64th user return. */
   readonly selfClocked?: boolean;
+  /** This realm's CPU reads the clock at its polls, so that its event loop turns on time; so does one that is its own clock. */
+  readonly readsClock?: boolean;
   /** The clock is read at every switch, so that run time is exact; otherwise it is as fine as `g.time`. */
   readonly exact?: boolean;
 }
@@ -216,6 +218,8 @@ export class Kernel {
   readonly mp: boolean;
   readonly stepwise: boolean;
   readonly selfClocked: boolean;
+  /** This realm's CPU reads the clock itself, if only for its slices. */
+  readonly readsClock: boolean;
   /** Run time is charged by the clock itself. */
   readonly exact: boolean;
   /** The memory is shared: `Atomics.wait` works on it. */
@@ -321,6 +325,7 @@ export class Kernel {
     this.mp = options.mp;
     this.stepwise = options.stepwise ?? false;
     this.selfClocked = options.selfClocked ?? false;
+    this.readsClock = this.selfClocked || (options.readsClock ?? false);
     this.exact = options.exact ?? false;
     this.delays = options.delays ?? false;
     const at = new Layout();

@@ -14,8 +14,8 @@ export interface Port {
   notify(ci: Cpu): void;
   /** Machine time in seconds, read from the clock itself. */
   now(): number;
-  /** Reads the clock and raises what is due: called by a CPU that is its own clock. */
-  selfClock(ci: Cpu): void;
+  /** Reads the clock and raises what is due: called by a CPU with `k.readsClock`. Returns the machine time in seconds. */
+  selfClock(ci: Cpu): number;
   /** Wall-clock time in seconds. */
   wallclock(): number;
   /** Waits a moment for another CPU; `address` is the word it is to change, `seen` what it was. */

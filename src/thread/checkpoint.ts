@@ -35,7 +35,7 @@ const here = cur;
 export function checkpoint(): Operation<void> {
   const ci = here.cpu;
   if (ci === null || ci.k.stepwise) return new Checkpoint();
-  if (ci.k.selfClocked && --left <= 0) readClock(ci);
+  if (ci.k.readsClock && --left <= 0) readClock(ci);
   return ci.w[ci.at + ATTENTION] === 0 ? NOTHING : new Checkpoint();
 }
 
@@ -84,7 +84,7 @@ export interface Polls {
 
 /** The polls of a machine: what makes one more than a load depends on the machine. */
 export function pollsOf(k: Kernel): Polls {
-  return { poll: k.stepwise ? look : k.selfClocked ? pollSelfClocked : poll, again, token };
+  return { poll: k.stepwise ? look : k.readsClock ? pollAndRead : poll, again, token };
 }
 
 /** What the poll that has just returned true yields. */
@@ -95,7 +95,7 @@ function poll(mayLeave: boolean): boolean {
   return ci === null || ci.w[ci.at + ATTENTION] === 0 ? false : look(mayLeave);
 }
 
-function pollSelfClocked(mayLeave: boolean): boolean {
+function pollAndRead(mayLeave: boolean): boolean {
   const ci = here.cpu;
   if (ci === null) return false;
   if (mayLeave && --left <= 0) readClock(ci);
@@ -129,18 +129,21 @@ function answer(l: Lwp, r: number): boolean {
   return true;
 }
 
-// A CPU that is its own clock reads it once in so many polls that little of a slice passes in between. How long that takes
-// is known only afterwards: few polls a reading where loops are slow, at most LEFT_MAX where they are fast.
-const LEFT_MAX = 64;
-let interval = LEFT_MAX;
+// A CPU that reads the clock does so once in so many polls that little of a slice passes in between. How long that takes is
+// known only afterwards: few polls a reading where loops are slow, many where they are fast. Where nobody else reads it, a
+// loop that turns slow must not go on for long.
+const LEFT_MAX = 1024;
+const LEFT_MAX_ALONE = 64;
+let interval = LEFT_MAX_ALONE;
 let left = interval;
+let readAt = 0;
 
 function readClock(ci: Cpu): void {
   const { k } = ci;
-  const before = k.g.time;
-  k.port.selfClock(ci);
-  const passed = k.g.time - before;
-  if (passed > 1e-3) interval = Math.max(1, interval >> 3);
-  else if (passed < 1e-4) interval = Math.min(LEFT_MAX, interval << 1);
+  const now = k.port.selfClock(ci);
+  const passed = now - readAt;
+  readAt = now;
+  if (passed > 1e-4) interval = Math.max(1, interval >> 3);
+  else if (passed < 2e-5) interval = Math.min(k.selfClocked ? LEFT_MAX_ALONE : LEFT_MAX, interval << 1);
   left = interval;
 }
