@@ -1,6 +1,57 @@
-// node run-files.mjs FILE...: runs several test files in one process, which saves starting one for each.
+// node run-files.mjs FILE...: runs several test files in one process, which saves starting one for each, and ends it when a
+// test hangs: then the last line that is written is a failure of that name.
+//
+// A test hangs if the process works for long without any news, or does nothing at all for long. Both are counted in what this
+// process itself has done, so that a machine that has others to serve makes no test hang: in seconds of CPU time, and in ticks
+// of a timer that stops with the process.
 
+import { writeSync } from "node:fs";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
+import { isMainThread, Worker, workerData } from "node:worker_threads";
 
-for (const file of process.argv.slice(2)) await import(pathToFileURL(path.resolve(file)).href);
+const tickMs = 250;
+/** Four times what the longest stretch without news takes, unbroken, on a slow core. */
+const workSeconds = 10;
+const idleTicks = 10_000 / tickMs;
+/** A tick with less work than this, in microseconds, was idle: a clock of 100 Hz takes a tenth of it. */
+const idleWork = 10_000;
+
+if (isMainThread) {
+  const news = new Int32Array(new SharedArrayBuffer(4));
+  const watchdog = new Worker(new URL(import.meta.url), { workerData: news });
+  watchdog.unref();
+  const write = process.stdout.write;
+  process.stdout.write = (...args) => {
+    Atomics.add(news, 0, 1);
+    return write.apply(process.stdout, args);
+  };
+  for (const file of process.argv.slice(2)) await import(pathToFileURL(path.resolve(file)).href);
+} else {
+  let seen = -1;
+  let atNews = 0;
+  let atTick = 0;
+  let idle = 0;
+  setInterval(() => {
+    const work = cpuTime();
+    const count = Atomics.load(workerData, 0);
+    if (count !== seen) {
+      seen = count;
+      atNews = work;
+      idle = 0;
+    } else {
+      idle = work - atTick < idleWork ? idle + 1 : 0;
+    }
+    atTick = work;
+    if (work - atNews > workSeconds * 1e6 || idle >= idleTicks) {
+      writeSync(1, "\nnot ok 0 - a test hangs\n");
+      process.kill(process.pid, "SIGKILL");
+    }
+  }, tickMs);
+}
+
+/** Of all threads of the process, in microseconds. */
+function cpuTime() {
+  const { user, system } = process.cpuUsage();
+  return user + system;
+}
