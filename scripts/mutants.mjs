@@ -3,15 +3,14 @@
 //
 // The mutants of src/kern, as compiled, are drawn by seed, each operator (mutants/operators.mjs) in its turn, so that one with few
 // places is tried as often. A change of the kernel leaves most of the draw of a seed as it is. Each mutant runs in a copy of
-// the package against the tests on simulated CPUs and in lockstep, up to the first that fails: first the files that name
-// most of what the mutated file exports. A test that hangs (mutants/run-files.mjs) fails. A survivor is either a test that is
-// missing, or one whose reason is in mutants/survivors.json. --only: files of kern/ whose name contains FILE. --list: only
-// prints the mutants.
+// the package up to the first test that fails: against the tests on simulated CPUs that reach its place (mutants/reach.mjs),
+// first those that name most of what its file exports and then the quickest, and then those in lockstep. A test that hangs
+// (mutants/run-files.mjs) fails. A survivor is either a test that is missing, or one whose reason is in
+// mutants/survivors.json. --only: files of kern/ whose name contains FILE. --list: only prints the mutants.
 //
 // Exit status: 0; 1 if an unbroken test fails, if less than 85 in 100 are caught, or if one survives without a reason;
 // 2 the command line is wrong.
 
-import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { SourceMap } from "node:module";
@@ -21,20 +20,18 @@ import { parseArgs } from "node:util";
 import { copyPackage, inParallel } from "./copies.mjs";
 import { filesLeftOut } from "./mutants/left-out.mjs";
 import { OPERATORS, edited, mutantsOf } from "./mutants/operators.mjs";
+import { reachOf } from "./mutants/reach.mjs";
+import { runFiles } from "./mutants/run.mjs";
 import { findTestFiles, root } from "./run-tests.mjs";
 
 const goal = 0.85;
 const concurrency = 2;
-/** How long a broken test in lockstep waits for what does not come. */
-const limitMs = 8000;
-/** A tenth of the random programs: enough to see a fault that the other tests missed. */
-const env = { LWP_PROPERTY_RUNS: "30", LOCKSTEP_LIMIT_MS: String(limitMs) };
 /** How many files run before the rest, since they are about the mutated file. */
 const nearest = 4;
-/** The folders of the tests, in the order in which they run; each in one process. */
-const groups = ["syscall", "kern", "property", "lockstep", "thread"];
-/** Tests in these also run on real CPUs, where one may be late because others use them: what catches a mutant does so twice. */
-const real = /\/test\/(?:lockstep|thread)\//;
+/** The folders of the tests on simulated CPUs. */
+const simulated = ["test/kern/", "test/syscall/", "test/property/"];
+/** Those on real CPUs, where one may be late because others use them: what catches a mutant here does so twice. */
+const lockstep = ["test/lockstep/"];
 
 const options = readCommandLine();
 const explained = new Map(
@@ -78,17 +75,25 @@ function readCommandLine() {
 async function main(folder) {
   const began = performance.now();
   const copies = Array.from({ length: concurrency }, (_, n) => copyPackage(folder, String(n)));
-  const suite = groups.map((name) => findTestFiles([`test/${name}/`]));
-  for (const files of suite) {
-    const failed = await runTests(copies[0], files);
-    if (failed === null) continue;
-    console.log(`unbroken, a test fails: ${failed}`);
+  const files = [...findTestFiles(simulated), ...findTestFiles(lockstep)];
+  const tests = await inParallel(files, concurrency, async (test) => {
+    const where = copies.pop();
+    const isReal = lockstep.some((part) => test.includes(`/${part}`));
+    const coverage = isReal ? null : path.join(where, "coverage");
+    const { failed, work } = await runFiles(where, [test], coverage);
+    const reach = isReal ? null : reachOf(coverage, path.join(where, "dist/kern"));
+    copies.push(where);
+    return { test, isReal, failed, work, reach };
+  });
+  const broken = tests.find(({ failed }) => failed !== null);
+  if (broken !== undefined) {
+    console.log(`unbroken, a test of ${path.relative(root, broken.test)} fails: ${broken.failed}`);
     return false;
   }
   const count = { caught: 0, explained: 0, survived: 0 };
   await inParallel(mutants, concurrency, async (m) => {
     const where = copies.pop();
-    const failed = await tryMutant(where, m, suite);
+    const failed = await tryMutant(where, m, tests);
     copies.push(where);
     const why = explained.get(keyOf(m));
     const verdict = failed !== null ? "caught" : why !== undefined ? "explained" : "survived";
@@ -137,14 +142,15 @@ function shuffled(list, seed) {
 }
 
 /** What caught it, or null. */
-async function tryMutant(where, m, suite) {
+async function tryMutant(where, m, tests) {
   const file = path.join(where, "dist/kern", m.file);
   const whole = readFileSync(file, "utf8");
   writeFileSync(file, edited(whole, m.edits));
   try {
-    for (const files of [nearestTests(m.file, suite.flat()), ...suite]) {
-      let failed = await runTests(where, files);
-      if (failed !== null && files.some((name) => real.test(name))) failed = await runTests(where, files);
+    for (const stage of stages(m, tests)) {
+      const names = stage.map(({ test }) => test);
+      let { failed } = await runFiles(where, names);
+      if (failed !== null && stage.some(({ isReal }) => isReal)) ({ failed } = await runFiles(where, names));
       if (failed !== null) return failed;
     }
     return null;
@@ -153,47 +159,19 @@ async function tryMutant(where, m, suite) {
   }
 }
 
-/** The test files that name most of what the file exports. */
-function nearestTests(file, files) {
-  const exported = [...compiled(file).matchAll(/export \{ \w+\$ as (\w+) \}/g)].map(([, name]) => name);
-  const own = `/${file.replace(/\.js$/, ".test.js")}`;
-  const weight = (test) => {
+/** The tests that may catch it, in the order in which they run; each stage in one process. */
+function stages(m, tests) {
+  const exported = [...compiled(m.file).matchAll(/export \{ \w+\$ as (\w+) \}/g)].map(([, name]) => name);
+  const own = `/${m.file.replace(/\.js$/, ".test.js")}`;
+  const weight = ({ test }) => {
+    if (test.endsWith(own)) return Number.POSITIVE_INFINITY;
     const text = readFileSync(test, "utf8");
-    const named = exported.filter((name) => new RegExp(`\\b${name}\\b`).test(text)).length;
-    return test.endsWith(own) ? Number.POSITIVE_INFINITY : named;
+    return exported.filter((name) => new RegExp(`\\b${name}\\b`).test(text)).length;
   };
-  return files
-    .map((test) => ({ test, weight: weight(test) }))
-    .filter(({ weight: n }) => n > 0)
-    .sort((a, b) => b.weight - a.weight)
-    .slice(0, nearest)
-    .map(({ test }) => test);
-}
-
-/** Runs test files until the first failure: the name of that test, or null. */
-function runTests(where, files) {
-  return new Promise((resolve) => {
-    const names = files.map((file) => path.join(where, path.relative(root, file)));
-    const child = spawn(
-      process.execPath,
-      ["--test-reporter=tap", path.join(root, "scripts/mutants/run-files.mjs"), ...names],
-      {
-        cwd: where,
-        env: { ...process.env, ...env },
-        stdio: ["ignore", "pipe", "ignore"],
-      },
-    );
-    let output = "";
-    child.stdout.on("data", (data) => {
-      output += data;
-      if (/^ *not ok .*\n/m.test(output)) child.kill("SIGKILL");
-    });
-    child.on("close", (code) => {
-      const failure = /^ *not ok \d+ - (.*)\n/m.exec(output);
-      if (failure !== null) resolve(failure[1].replaceAll("\\", ""));
-      else resolve(code === 0 ? null : `the tests end with code ${code}`);
-    });
-  });
+  const reaching = tests.filter(({ isReal, reach }) => !isReal && reach(m.file, m.at));
+  const first = reaching.toSorted((a, b) => weight(b) - weight(a)).slice(0, nearest);
+  const rest = reaching.filter((t) => !first.includes(t)).sort((a, b) => a.work - b.work);
+  return [first, rest, tests.filter(({ isReal }) => isReal)].filter((stage) => stage.length > 0);
 }
 
 function compiled(file) {

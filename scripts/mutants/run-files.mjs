@@ -1,5 +1,6 @@
 // node run-files.mjs FILE...: runs several test files in one process, which saves starting one for each, and ends it when a
-// test hangs: then the last line that is written is a failure of that name.
+// test hangs: then the last line that is written is a failure of that name. Else it is `# work N`, with the time that the process
+// has used its CPUs, in microseconds.
 //
 // A test hangs if the process works for long without any news, or does nothing at all for long. Both are counted in what this
 // process itself has done, so that a machine that has others to serve makes no test hang: in seconds of CPU time, and in ticks
@@ -26,6 +27,7 @@ if (isMainThread) {
     Atomics.add(news, 0, 1);
     return write.apply(process.stdout, args);
   };
+  process.on("exit", () => writeSync(1, `# work ${cpuTime()}\n`));
   for (const file of process.argv.slice(2)) await import(pathToFileURL(path.resolve(file)).href);
 } else {
   let seen = -1;
