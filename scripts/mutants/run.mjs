@@ -5,8 +5,8 @@ import path from "node:path";
 import { root } from "../run-tests.mjs";
 
 const env = {
-  /** A tenth of the random programs: enough to see a fault that the other tests missed. */
-  LWP_PROPERTY_RUNS: "30",
+  /** A twentieth of the random programs: enough to see a fault that the other tests missed. */
+  LWP_PROPERTY_RUNS: "15",
   /** How long a broken test in lockstep waits for what does not come. */
   LOCKSTEP_LIMIT_MS: "8000",
 };
