@@ -137,11 +137,9 @@ const PRI_NICE0 = 43;
 
 /** Tells all other LWPs of the process to exit, and waits until they have (PRC-30). `p.lock` is held. May sleep. */
 export function* exitLwps(l: Lwp): Generator<void, void, void> {
-  const { k } = l;
   const p = l.proc;
   while (p.nlwps > 1) {
     for (let l2 = procFirstLwp(p); l2 !== null; l2 = siblingNext(l2)) if (l2 !== l) tellToExit(l2);
-    flushKicks(k);
     // PRC-33: from the start when some are halted, since others may have been created, or suspended themselves, meanwhile.
     // It may say ESRCH when the last detached one has just been freed; the count tells.
     yield* lwpWait1(0, null, LWPWAIT_EXITCONTROL | LWPWAIT_ONCE);

@@ -12,7 +12,6 @@ import { LWP_VFORK, PL_PPWAIT } from "../sys/param.js";
 import { cvWait } from "./condvar.js";
 import { lwpCreate, lwpStart, type Start } from "./lwpcreate.js";
 import { procCreate, procDestroy, type ProcOptions } from "./proc.js";
-import { flushKicks } from "./resched.js";
 import { spinEnter, spinExit } from "./spin.js";
 
 /**
@@ -37,7 +36,6 @@ export function* vfork1(l1: Lwp, options: ProcOptions, start: Start): Generator<
     return 0;
   }
   lwpStart(l1, l2, 0);
-  flushKicks(k);
   spinEnter(k, g.procLock);
   while (l1.vforkwait !== 0) yield* cvWait(k, l1.waitcv, g.procLock);
   spinExit(k, g.procLock);

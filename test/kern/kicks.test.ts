@@ -1,50 +1,192 @@
-// CPUs that were asked for something are told before the function that asked returns, once it holds no lock.
+// CPUs that were asked for something are told before the function that asked returns, or the LWP leaves, once it holds no lock.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import * as K from "lwp/kernel";
+import * as S from "lwp/syscall";
 import { parked, TestMachine } from "../support/sim.js";
-import { overridePort } from "../support/spy.js";
+import { atDelayPoint, onState, overridePort } from "../support/spy.js";
 
-/** The call that is to tell CPU 1; everything else about it is done before. */
-type Case = (k: K.Kernel, p: K.Proc) => () => unknown;
+/** A machine of two CPUs, on which a request for CPU 1 can be noted, and then is looked for. */
+class Scene {
+  readonly m = new TestMachine({ cpus: 2 });
+  /** Whether CPU 1 has been told since, and how often anybody was. */
+  #told: string[] = [];
+  /** How often `check` was called. */
+  checks = 0;
 
-const CASES: Record<string, Case> = {
-  suspendsched: (k) => () => K.suspendsched(k),
-  procKill: (k, p) => () => K.procKill(k, p.pid, 9),
-};
-
-/** Calls it with a request for CPU 1 noted. */
-function tellsCpu1(m: TestMachine, p: K.Proc, call: () => unknown): void {
-  const { k } = m;
-  const told: string[] = [];
-  overridePort(m, {
-    notify: (ci) => {
-      const held = [k.g.procLock, p.lock, m.cpu(0).mutex, m.cpu(1).mutex].some((lock) => k.w[lock] !== 0);
-      told.push(`CPU ${ci.index - 1}${held ? ", with a lock held" : ""}`);
-    },
-  });
-  K.cur.kicks = 1 << 1;
-  call();
-  assert.deepEqual([told, K.cur.kicks], [["CPU 1"], 0]);
-}
-
-describe("a function that asks another CPU for something tells it, holding no lock:", () => {
-  for (const [name, make] of Object.entries(CASES)) {
-    test(name, () => {
-      const m = new TestMachine({ cpus: 2 });
-      const p = m.spawn(parked);
-      m.until(() => K.procLwps(p)[0].stat === K.LSSLEEP);
-      m.asCpu(() => tellsCpu1(m, p, make(m.k, p)));
+  constructor() {
+    const { k } = this.m;
+    overridePort(this.m, {
+      notify: (ci) => {
+        const held = [k.g.procLock, k.xc.hiLock, ...K.allProcs(k).map((p) => p.lock)].concat(
+          [0, 1].flatMap((n) => [this.m.cpu(n).mutex, this.m.cpu(n).lwplock]),
+        );
+        const locked = held.some((lock) => k.w[lock] !== 0);
+        this.#told.push(`CPU ${ci.index - 1}${locked ? ", with a lock held" : ""}`);
+      },
     });
   }
 
-  test("lwpStart", () => {
-    const m = new TestMachine({ cpus: 2 });
-    m.runToEnd(function* () {
+  /** Something wants CPU 1 to look. */
+  readonly note = (): void => {
+    K.cur.kicks |= 1 << 1;
+    this.#told = [];
+  };
+
+  readonly check = (): void => {
+    this.checks++;
+    assert.deepEqual(
+      [this.#told.includes("CPU 1"), K.cur.kicks, this.#told.filter((t) => t.includes("held"))],
+      [true, 0, []],
+    );
+  };
+
+  /** `note` whenever an LWP comes into this state; `check` in the window behind. */
+  between(state: number, point: K.DelayPoint): void {
+    onState(this.m, (_l, _from, to) => {
+      if (to === state) this.note();
+    });
+    atDelayPoint(this.m, point, this.check);
+  }
+}
+
+/** A process whose main sleeps; it is asleep already. */
+function asleep({ m }: Scene): K.Proc {
+  const p = m.spawn(parked);
+  m.until(() => K.procLwps(p)[0].stat === K.LSSLEEP);
+  return p;
+}
+
+const CALLS: Record<string, (s: Scene) => void> = {
+  suspendsched: (s) => {
+    asleep(s);
+    s.m.asCpu(() => {
+      s.note();
+      K.suspendsched(s.m.k);
+      s.check();
+    });
+  },
+  procKill: (s) => {
+    const p = asleep(s);
+    s.m.asCpu(() => {
+      s.note();
+      K.procKill(s.m.k, p.pid, 9);
+      s.check();
+    });
+  },
+  kthreadCreate: (s) => {
+    s.m.k.slots.kthreads[10] = function* () {};
+    s.m.asCpu(() => {
+      s.note();
+      K.kthreadCreate(s.m.k, K.PRI_NONE, K.KTHREAD_MPSAFE, s.m.cpu(0), 10, 0, "new");
+      s.check();
+    });
+  },
+  lwpStart: (s) => {
+    s.m.runToEnd(function* () {
       const l = K.cur.lwp;
       const made = K.lwpCreate(l, l.proc, 0, { kind: K.CTX_CLOSURE, closure: function* () {} }, l.class);
-      assert.ok(made !== null);
-      tellsCpu1(m, l.proc, () => K.lwpStart(l, made, 0));
+      s.note();
+      K.lwpStart(l, made as K.Lwp, 0);
+      s.check();
     });
-  });
+  },
+  "userret, before anything else": (s) => {
+    s.m.runToEnd(function* () {
+      s.note();
+      K.userret(K.cur.lwp);
+      s.check();
+    });
+  },
+  "userret, what a tick asks for": (s) => {
+    const { k } = s.m;
+    k.slots.calloutHandlers[9] = s.note;
+    s.m.runToEnd(function* () {
+      K.calloutInit(k, k.scratch, K.CALLOUT_MPSAFE);
+      K.calloutSetfunc(k, k.scratch, 9, 0);
+      K.calloutSchedule(k, k.scratch, 1);
+      k.g.ticks = K.cur.cpu.tick + 1;
+      K.cur.cpu.attention |= K.ATTN_TICK;
+      K.userret(K.cur.lwp);
+      s.check();
+    });
+  },
+  "userret, what a cross-call asks for": (s) => {
+    const { k } = s.m;
+    k.slots.crosscalls[9] = s.note;
+    s.m.runToEnd(function* () {
+      yield* K.xcUnicast(k, K.XC_HIGHPRI, 9, 0, 0, K.cur.cpu);
+      K.userret(K.cur.lwp);
+      s.check();
+    });
+  },
+  "a cross-call of low priority": (s) => {
+    s.m.runToEnd(function* () {
+      yield* K.xcUnicast(s.m.k, 0, K.XC_NULLOP, 0, 0, s.m.cpu(0));
+      s.note();
+      yield* K.xcUnicast(s.m.k, 0, K.XC_NULLOP, 0, 0, s.m.cpu(0));
+      s.check();
+    });
+  },
+  "a cross-call of high priority": (s) => {
+    s.m.runToEnd(function* () {
+      s.note();
+      yield* K.xcUnicast(s.m.k, K.XC_HIGHPRI, K.XC_NULLOP, 0, 0, K.cur.cpu);
+      s.check();
+    });
+  },
+  "an LWP that suspends itself": (s) => {
+    s.between(K.LSSUSPENDED, "userret.suspended");
+    s.m.spawn(function* () {
+      yield* S.lwpCreate(parked);
+      const l = K.cur.lwp;
+      K.lwpLock(l);
+      l.flag |= K.LW_WSUSPEND;
+      K.lwpUnlock(l);
+      yield* S.lwpSelf();
+    });
+    s.m.run();
+  },
+  "an LWP that stops with its process": (s) => {
+    s.between(K.LSSTOP, "sigswitch.stopped");
+    const p = s.m.spawn(function* () {
+      for (let i = 0; i < 9; i++) yield* S.schedYield();
+    });
+    for (let i = 0; i < 3; i++) s.m.sim.step();
+    const { k } = s.m;
+    s.m.asCpu(() => {
+      K.spinEnter(k, k.g.procLock);
+      K.spinEnter(k, p.lock);
+      K.procStop(p, 17);
+      K.spinExit(k, p.lock);
+      K.spinExit(k, k.g.procLock);
+    }, 1);
+    s.m.run();
+  },
+  "an LWP that exits": (s) => {
+    s.between(K.LSZOMB, "exit.zombie");
+    s.m.spawn(function* () {
+      yield* S.lwpCreate(function* () {});
+      yield* parked();
+    });
+    s.m.run();
+  },
+  "the last LWP of a process": (s) => {
+    onState(s.m, (_l, _from, to) => {
+      if (to === K.LSZOMB) s.note();
+    });
+    overridePort(s.m, { procExited: s.check });
+    s.m.spawn(function* () {});
+    s.m.run();
+  },
+};
+
+describe("who asks another CPU for something tells it, holding no lock, before it returns or leaves:", () => {
+  for (const [name, run] of Object.entries(CALLS)) {
+    test(name, () => {
+      const s = new Scene();
+      run(s);
+      assert.notEqual(s.checks, 0);
+    });
+  }
 });

@@ -173,13 +173,16 @@ describe("setrunnable", () => {
       p.slflag = traced ? K.PSL_TRACED : 0;
       p.xstat = xstat;
       l.flag &= ~K.LW_PENDSIG;
-      l.cpu.attention = 0;
+      const ci = l.cpu;
+      ci.attention = 0;
+      // Being queued asks for nothing then.
+      ci.curpriority = K.PRI_COUNT;
       m.locked(p, () => {
         K.lwpLock(l);
         K.setrunnable(l);
       });
       assert.equal((l.flag & K.LW_PENDSIG) !== 0, told);
-      if (told) assert.notEqual(l.cpu.attention & K.RESCHED_ANY, 0);
+      assert.equal((ci.attention & K.RESCHED_ANY) !== 0, told);
     });
   }
 });
