@@ -57,8 +57,8 @@ program
   .command("sysctl")
   .description("Show what a machine lets itself be asked, as it is after a boot.")
   .argument("[names...]", "names such as kern.maxlwp, or kern for all below it")
-  .option("-a, --all", "all names")
-  .option("-d, --description", "what they mean instead of their values")
+  .option("-a, --all", "all names, each with its value and what it means")
+  .option("-d, --description", "only what they mean")
   .option("--json", "one line of JSON")
   .action(sysctlCommand);
 

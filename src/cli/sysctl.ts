@@ -15,7 +15,7 @@ export interface SysctlOptions {
   readonly json?: boolean;
 }
 
-/** Prints the names asked for, or with `all` every name. Ends the host process. */
+/** Prints the names asked for, or with `all` every name and what it means. Ends the host process. */
 export async function sysctlCommand(names: readonly string[], options: SysctlOptions): Promise<never> {
   const machine = await boot({ cpus: 1, dedicated: true });
   let status = 0;
@@ -28,7 +28,7 @@ export async function sysctlCommand(names: readonly string[], options: SysctlOpt
       status = 1;
     }
     if (options.json === true) writeNow(1, `${JSON.stringify(wanted)}\n`);
-    else for (const entry of wanted) writeNow(1, `${line(entry, options.description === true)}\n`);
+    else writeNow(1, wanted.map((entry) => `${line(entry, options)}\n`).join(""));
   } finally {
     await machine.shutdown();
   }
@@ -40,8 +40,14 @@ function below(entries: readonly SysctlEntry[], name: string): SysctlEntry[] {
   return entries.filter((entry) => entry.name === name || entry.name.startsWith(`${name}.`));
 }
 
-function line({ name, value, description, writable }: SysctlEntry, described: boolean): string {
-  return described ? `${name}: ${description}${writable ? " (may be set)" : ""}` : `${name} = ${text(value)}`;
+/** Where descriptions begin, behind values. */
+const MEANING_COLUMN = 36;
+
+function line({ name, value, description, writable }: SysctlEntry, options: SysctlOptions): string {
+  const meaning = writable ? `${description} (may be set)` : description;
+  if (options.description === true) return `${name}: ${meaning}`;
+  const valued = `${name} = ${text(value)}`;
+  return options.all === true ? `${valued.padEnd(MEANING_COLUMN)}  # ${meaning}` : valued;
 }
 
 function text(value: SysctlValue): string {

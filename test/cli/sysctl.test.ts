@@ -4,14 +4,19 @@ import { test } from "node:test";
 import { boot } from "lwp";
 import { lwp, program } from "../support/host.js";
 
-test("all names with their values, then with their descriptions, then as JSON", async () => {
+test("all names with their values and meanings, then the meanings alone, then values alone, then JSON", async () => {
   const values = await lwp("sysctl", "-a");
   assert.equal(values.status, 0, values.stderr);
-  assert.match(values.stdout, /^kern\.maxlwp = \d+$/m);
-  assert.match(values.stdout, /^kern\.lwp = \d+ entries$/m);
+  assert.match(
+    values.stdout,
+    /^kern\.maxlwp = \d+ +# Maximum number of simultaneous threads \(may be set\)$/m,
+  );
+  assert.match(values.stdout, /^kern\.lwp = \d+ entries +# \w/m);
+  for (const line of values.stdout.trimEnd().split("\n")) assert.match(line, /^[a-z0-9_.]+ = .+ # \w/);
   const described = await lwp("sysctl", "-a", "-d");
   assert.match(described.stdout, /^kern\.maxlwp: Maximum number of simultaneous threads \(may be set\)$/m);
   assert.equal(described.stdout.split("\n").length, values.stdout.split("\n").length);
+  assert.match((await lwp("sysctl", "kern.maxlwp")).stdout, /^kern\.maxlwp = \d+\n$/);
   const json = JSON.parse((await lwp("sysctl", "kern.sched", "--json")).stdout) as { name: string }[];
   assert.ok(json.length > 3 && json.every(({ name }) => name.startsWith("kern.sched.")));
 });
