@@ -2,6 +2,7 @@
  * `lwp/kernel`: the kernel itself, for those who test, explore or change it. Nothing here is stable.
  */
 export * from "./context/generator.js";
+export * from "./context/handler.js";
 export * from "./context/index.js";
 export * from "./context/polls.js";
 export * from "./context/step.js";
@@ -58,7 +59,12 @@ export * from "./kern/psperform.js";
 export * from "./kern/resched.js";
 export * from "./kern/runq.js";
 export * from "./kern/rwlock.js";
+export * from "./kern/alarm.js";
+export * from "./kern/sigaction.js";
+export * from "./kern/signal.js";
 export * from "./kern/sigpending.js";
+export * from "./kern/sigqueue.js";
+export * from "./kern/sigwait.js";
 export * from "./kern/sleepq.js";
 export * from "./kern/softclock.js";
 export * from "./kern/specificdata.js";
@@ -102,6 +108,7 @@ export * from "./sys/proc.js";
 export * from "./sys/pserialize.js";
 export * from "./sys/record.js";
 export * from "./sys/shapes.js";
+export * from "./sys/signal.js";
 export * from "./sys/specificdata.js";
 export * from "./sys/syncobj.js";
 export * from "./sys/thread.js";

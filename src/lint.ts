@@ -34,7 +34,8 @@ interface Context {
 /** What makes an operation, by class; `static` are those of the class itself. */
 export const OPERATIONS: Readonly<Record<string, readonly string[]>> = {
   "Thread.": ["spawn", "yield", "sleep", "exit", "testCancel", "uncancellable", "all", "race"],
-  Thread: ["join", "detach", "cancel", "suspend", "resume"],
+  Thread: ["join", "detach", "cancel", "suspend", "resume", "kill"],
+  "Signals.": ["handle", "kill", "raise", "alarm", "block", "unblock", "setMask", "wait", "suspend"],
   Spawner: ["spawn"],
   "Scope.": ["run"],
   Scope: ["spawn", "join", "cancel"],
@@ -51,8 +52,10 @@ export const OPERATIONS: Readonly<Record<string, readonly string[]>> = {
 export const FUNCTIONS: Readonly<Record<string, readonly string[]>> = {
   lwp: ["checkpoint", "schedYield", "until"],
   "lwp/syscall": [
+    "alarm",
     "geteuid",
     "getuid",
+    "kill",
     "lwpContinue",
     "lwpCreate",
     "lwpCtl",
@@ -60,6 +63,7 @@ export const FUNCTIONS: Readonly<Record<string, readonly string[]>> = {
     "lwpExit",
     "lwpGetname",
     "lwpGetprivate",
+    "lwpKill",
     "lwpPark",
     "lwpSelf",
     "lwpSetname",
@@ -73,6 +77,11 @@ export const FUNCTIONS: Readonly<Record<string, readonly string[]>> = {
     "schedYield",
     "seteuid",
     "setuid",
+    "sigaction",
+    "sigpending",
+    "sigprocmask",
+    "sigsuspend",
+    "sigtimedwait",
     "sysctl",
   ],
 };

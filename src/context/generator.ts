@@ -21,20 +21,20 @@ import {
 } from "../kern/lwpexit.js";
 import { exit1 } from "../kern/proc.js";
 import { spinEnter, spinExit } from "../kern/spin.js";
+import { RET_EXIT, RET_SIGNAL } from "../kern/userret.js";
+import { handlerFrame, type HandlerFrame } from "./handler.js";
 import { KILLED } from "./polls.js";
+import { type Body, ENTER_HANDLER, EXIT_LWP, EXIT_PROC, type Token } from "./token.js";
 
-/** Yielded to end the LWP. */
-export const EXIT_LWP = { exit: "lwp" } as const;
-/** Yielded to end the process with the status in `l.retval`. */
-export const EXIT_PROC = { exit: "process" } as const;
-/** What an operation yields: nothing, or how to end. */
-export type Token = undefined | void | typeof EXIT_LWP | typeof EXIT_PROC;
+export { type Body, ENTER_HANDLER, EXIT_LWP, EXIT_PROC, type Token };
+
+/** What is yielded for a return to user mode that did not succeed at once: RET_*. */
+export function tokenOf(r: number): Token {
+  return r === RET_EXIT ? EXIT_LWP : r === RET_SIGNAL ? ENTER_HANDLER : undefined;
+}
 
 /** Signal number with which a program's uncaught exception ends its process (SIGABRT). */
 export const FATAL_SIGNAL = 6;
-
-/** The program's code, as the context sees it. */
-export type Body = Iterator<Token, unknown, undefined>;
 
 /** What happens when a thread's code ends, before its LWP does. */
 export interface Ending {
@@ -58,10 +58,12 @@ const NATIVE = 1;
 const EXITING = 2;
 /** Its destructors run, or have run. */
 const DESTROYING = 4;
+/** The body is the frame of a signal's handler, under which what it has interrupted waits. */
+const HANDLING = 8;
 
 export class GeneratorContext implements Context {
   #body: Body;
-  /** NATIVE, EXITING, DESTROYING: one word, since there is one for every thread. */
+  /** NATIVE, EXITING, DESTROYING, HANDLING: one word, since there is one for every thread. */
   #flags: number;
   locals: unknown[] | null = null;
   readonly #ending: Ending;
@@ -80,12 +82,22 @@ export class GeneratorContext implements Context {
         step = thrown === NOTHING ? this.#advance() : throwInto(this.#body, thrown);
       } catch (error) {
         if ((this.#flags & EXITING) !== 0 || error instanceof KernelAssertion) throw error;
+        if ((this.#flags & HANDLING) !== 0 && error !== KILLED) {
+          // As a jump out of the handler: what it has interrupted goes on with the exception, under the mask of before.
+          this.#leaveHandler(l);
+          thrown = error;
+          continue;
+        }
         if (this.locals !== null && this.#destroy(l, false, () => rethrow(error))) continue;
         return this.#fail(l, error);
       }
       thrown = NOTHING;
       if (step.done === true) {
         if ((this.#flags & EXITING) !== 0) return false;
+        if ((this.#flags & HANDLING) !== 0) {
+          this.#leaveHandler(l);
+          continue;
+        }
         const { value } = step;
         if (this.locals !== null && this.#destroy(l, true, () => value)) continue;
         return this.#returned(l, value);
@@ -94,6 +106,8 @@ export class GeneratorContext implements Context {
       if (token === undefined) {
         if ((this.#flags & EXITING) !== 0 || hasLeft(l)) return true;
         thrown = new TypeError("a thread may not `yield`: write `yield*` before an operation");
+      } else if (token === ENTER_HANDLER) {
+        this.#enterHandler(l);
       } else if (token === EXIT_LWP) {
         if (this.locals !== null && this.#destroy(l, false, null)) continue;
         return this.#exit(l);
@@ -116,8 +130,22 @@ export class GeneratorContext implements Context {
     const destructors = make(l, this.locals as unknown[], returned);
     if (destructors === null) return false;
     this.#body = destroyThenEnd(destructors, end);
-    this.#flags |= NATIVE;
+    this.#flags = (this.#flags & ~HANDLING) | NATIVE;
     return true;
+  }
+
+  /** Puts the handler that the LWP is to enter on top of what it runs. */
+  #enterHandler(l: Lwp): void {
+    this.#body = handlerFrame(l, this.#body, this.#flags & (NATIVE | HANDLING));
+    this.#flags = (this.#flags & ~NATIVE) | HANDLING;
+  }
+
+  /** The handler has ended. */
+  #leaveHandler(l: Lwp): void {
+    const frame = this.#body as HandlerFrame;
+    this.#body = frame.interrupted;
+    this.#flags = (this.#flags & ~(NATIVE | HANDLING)) | frame.flags;
+    frame.leave(l);
   }
 
   #advance(): IteratorResult<Token, unknown> {
@@ -163,7 +191,7 @@ export class GeneratorContext implements Context {
   }
 
   #run(l: Lwp, exit: Generator<void, void, void>): boolean {
-    this.#flags |= EXITING | NATIVE;
+    this.#flags = (this.#flags & ~HANDLING) | EXITING | NATIVE;
     this.#body = exit as Body;
     l.context = this;
     return this.resume(l);

@@ -8,8 +8,8 @@ import { CTX_CLOSURE, CTX_ENTRY, CTX_KTHREAD, CTX_STEP } from "../sys/param.js";
 import { kthreadMain } from "../kern/kthread.js";
 import { lwpStartup } from "../kern/lwpcreate.js";
 import { panic } from "../kern/panic.js";
-import { asksForUserret, RET_EXIT, RET_USER, userret } from "../kern/userret.js";
-import { type Body, type Ending, EXIT_LWP, GeneratorContext, PLAIN_ENDING } from "./generator.js";
+import { asksForUserret, RET_USER, userret } from "../kern/userret.js";
+import { type Body, type Ending, EXIT_LWP, GeneratorContext, PLAIN_ENDING, tokenOf } from "./generator.js";
 import { handshake, takeFirst, threadBody } from "./polls.js";
 import { StepContext, type StepFunction } from "./step.js";
 
@@ -18,6 +18,9 @@ export interface ContextOptions {
   readonly steps?: readonly StepFunction[];
   /** Starts a portable entry in this realm. */
   readonly startEntry?: (l: Lwp) => Body;
+  /** The function of an LWP's program that is the portable entry with that number; the number of one, or -1. */
+  readonly entryAt?: (l: Lwp, entry: number) => unknown;
+  readonly entryOf?: (l: Lwp, f: unknown) => number;
   /** Told of what ends a thread's code. */
   readonly ending?: Ending;
 }
@@ -29,6 +32,8 @@ export type ThreadClosure = () => Body;
 export function attachContexts(k: Kernel, options: ContextOptions): void {
   const steps = new StepContext(options.steps ?? []);
   const ending = options.ending ?? PLAIN_ENDING;
+  if (options.entryAt !== undefined) k.slots.entryAt = options.entryAt;
+  if (options.entryOf !== undefined) k.slots.entryOf = options.entryOf;
   k.slots.contextFor = (l) => {
     if (l.ctxkind === CTX_STEP) return steps;
     const context = new GeneratorContext(
@@ -61,7 +66,7 @@ function start(k: Kernel, l: Lwp, options: ContextOptions): Body {
 
 /** Told to exit, suspended or boosted before it ever ran: not a step of its code comes first. */
 function* enterUserMode(l: Lwp, body: Body, polls: boolean): Body {
-  for (let r = userret(l); r !== RET_USER; r = userret(l)) yield r === RET_EXIT ? EXIT_LWP : undefined;
+  for (let r = userret(l); r !== RET_USER; r = userret(l)) yield tokenOf(r);
   handshake.delegated = polls;
   return yield* { [Symbol.iterator]: () => body };
 }

@@ -10,7 +10,9 @@ import { lwpStartup } from "../kern/lwpcreate.js";
 import { PARK_PENDING, parkBlock, parkUnblock } from "../kern/park.js";
 import { BLOCK_SWITCHED } from "../kern/sleepq.js";
 import { yieldCpu } from "../kern/switch.js";
-import { asksForUserret, RET_EXIT, RET_SWITCH, userret } from "../kern/userret.js";
+import { asksForUserret, RET_EXIT, RET_SIGNAL, RET_SWITCH, userret } from "../kern/userret.js";
+import { takeFrame } from "./handler.js";
+import { sigreturn } from "../kern/signal.js";
 import { EXIT_LWP, GeneratorContext, PLAIN_ENDING } from "./generator.js";
 
 /** What a step function sees: its words, and the result of its last park. */
@@ -73,6 +75,12 @@ export class StepContext implements Context {
           const r = userret(l);
           if (r === RET_SWITCH) return true;
           if (r === RET_EXIT) return this.#exit(l);
+          if (r === RET_SIGNAL) {
+            // A handler is a function of some realm, and it has none: the signal has only ended its sleep.
+            const { mask } = takeFrame(l);
+            sigreturn(l, mask[0], mask[1]);
+            break;
+          }
           l.phase = CALL;
           break;
         }

@@ -40,6 +40,8 @@ const RUNNING = CpuRecord.offset.calloutRunning;
 export const CALLOUT_SLEEPQ_TIMEOUT = 1;
 /** The handler that looks after processes that are to stop. */
 export const CALLOUT_PROC_STOP = 2;
+/** The handler of a process's alarm. */
+export const CALLOUT_ALARM = 3;
 
 /** Sets up a callout; one that is not MPSAFE is bound to CPU 0. */
 export function calloutInit(k: Kernel, c: number, flags: number): void {

@@ -71,6 +71,8 @@ export const DELAY_POINTS = [
   "idle.woken",
   /** A high-priority cross-call is in flight, and its targets were not yet told. */
   "xcall.asked",
+  /** A signal is pending, and no LWP was told yet. */
+  "signal.queued",
 ] as const;
 
 export type DelayPoint = (typeof DELAY_POINTS)[number];
@@ -113,6 +115,7 @@ export const AT_SIGSWITCH_STOPPED = 27;
 export const AT_WAIT_TRIED = 28;
 export const AT_IDLE_WOKEN = 29;
 export const AT_XCALL_ASKED = 30;
+export const AT_SIGNAL_QUEUED = 31;
 
 /** Stands at a window, if this CPU is armed for it. */
 export function delayPoint(k: Kernel, point: number): void {

@@ -35,7 +35,14 @@ import {
 } from "../sys/param.js";
 import type { Proc } from "../sys/proc.js";
 import { CALLOUT_MPSAFE, CV_SLEEPQ, SLEEPQ_HEAD, SLEEPQ_TAIL } from "../sys/shapes.js";
-import { CALLOUT_PROC_STOP, CALLOUT_SLEEPQ_TIMEOUT, calloutInit, calloutSetfunc } from "./callout.js";
+import { alarmCallout } from "./alarm.js";
+import {
+  CALLOUT_ALARM,
+  CALLOUT_PROC_STOP,
+  CALLOUT_SLEEPQ_TIMEOUT,
+  calloutInit,
+  calloutSetfunc,
+} from "./callout.js";
 import { cvInit } from "./condvar.js";
 import { kauthInit } from "./kauth.js";
 import { kauthCredAlloc, lwpInitCreds } from "./cred.js";
@@ -46,6 +53,7 @@ import { panic } from "./panic.js";
 import { pidtabInit } from "./pid.js";
 import { poolGet } from "./pool.js";
 import { poolCacheInit } from "./poolcache.js";
+import { issignal, postsig, sigrestart } from "./signal.js";
 import { sleepqTimeout, sleeptabBucket } from "./sleepq.js";
 import { umemInit } from "./umem.js";
 import { DTOR_NONE, specificdataInit } from "./specificdata.js";
@@ -71,6 +79,10 @@ export function kernelAttach(k: Kernel): void {
   k.slots.destructors[DTOR_NONE] = () => {};
   if (k.slots.auth.models.size === 0) kauthInit(k);
   k.slots.calloutHandlers[CALLOUT_PROC_STOP] = procStopCallout;
+  k.slots.calloutHandlers[CALLOUT_ALARM] = alarmCallout;
+  k.slots.issignal = issignal;
+  k.slots.postsig = postsig;
+  k.slots.sigrestart = sigrestart;
 }
 
 /** Sets up a zeroed memory. */

@@ -134,6 +134,7 @@ export function checkEmpty(k: Kernel): string[] {
   level(k.syncobjs, 0);
   level(k.messages, 0);
   level(k.creds, 1);
+  level(k.ksiginfos, 0);
   if (k.g.nprocs !== 1 || k.g.nlwps !== own) wrong.push(`${k.g.nprocs} processes, ${k.g.nlwps} LWPs counted`);
   if (k.g.npids !== 1) wrong.push(`${k.g.npids} process ids in use`);
   if (k.g.zombies !== 0) wrong.push("a dead process that nobody has collected");

@@ -22,6 +22,7 @@ import { procFreePid } from "./pid.js";
 import { fire, PROBE_LWP_EXIT } from "./probe.js";
 import { flushKicks } from "./resched.js";
 import { procHasPending } from "./sigpending.js";
+import { sigclear } from "./sigqueue.js";
 import { lwpFinispecific } from "./specificdata.js";
 import { spinEnter, spinExit } from "./spin.js";
 import { setStat } from "./state.js";
@@ -113,6 +114,7 @@ export function lwpExitFinish(l: Lwp): void {
   if ((l.prflag & LPR_DETACHED) !== 0) p.zomblwp = l;
   else p.nzjoin++;
   if ((l.flag & LW_PENDSIG) !== 0 && procHasPending(l)) handSignalsOn(p);
+  sigclear(l, null);
   becomeZombie(l);
   p.nrlwps--;
   cvBroadcast(k, p.lwpcv);

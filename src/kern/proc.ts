@@ -11,11 +11,6 @@ import type { Kernel } from "../sys/kernel.js";
 import type { Lwp } from "../sys/lwp.js";
 import {
   LPR_DETACHED,
-  LSSLEEP,
-  LSSTOP,
-  LSSUSPENDED,
-  LW_SINTR,
-  LW_WEXIT,
   LWPWAIT_EXITCONTROL,
   LWPWAIT_ONCE,
   PS_STOPPING,
@@ -30,27 +25,28 @@ import {
 } from "../sys/param.js";
 import type { Proc } from "../sys/proc.js";
 import { calloutDestroy } from "./callout.js";
+import { alarmEnd } from "./alarm.js";
 import { cvBroadcast, cvInit } from "./condvar.js";
 import { kauthCredDup, kauthCredFree, kauthCredHold, lwpDropCreds } from "./cred.js";
 import { lwpCreate, lwpStart, type Start } from "./lwpcreate.js";
 import { becomeZombie, dropHostSide, unlistAll } from "./lwpexit.js";
 import { lwpCtlExit } from "./lwpctl.js";
 import { lwpFree } from "./lwpfree.js";
-import { lwpLock, lwpUnlock } from "./lwplock.js";
 import { lwpDrainrefs, procFirstLwp, siblingNext } from "./lwpref.js";
 import { lwpWait1 } from "./lwpwait.js";
 import { kassert } from "./panic.js";
 import { procAllocPid, procFreePid, procReservePid, procUnreservePid } from "./pid.js";
 import { poolGet, poolPut } from "./pool.js";
+import { tellToExit } from "./prockill.js";
 import { procAdopt, procDisown, procOrphan, vforkDone } from "./procparent.js";
 import { CLD_EXITED, CLD_KILLED, fire, PROBE_CREATE, PROBE_EXIT, probing } from "./probe.js";
+import { sigactsFree, sigforget, siginit } from "./sigaction.js";
 import { lwpFinispecific, procFinispecific } from "./specificdata.js";
 import { spinEnter, spinExit, spinOwned } from "./spin.js";
 import { lwpExitSwitchaway } from "./switch.js";
-import { setrunnable } from "./synch.js";
 import { threadKeysFree } from "./threadkey.js";
 import { umemFreeProc } from "./umem.js";
-import { flushKicks, lwpNeedUserret } from "./resched.js";
+import { flushKicks } from "./resched.js";
 import { uidKnown } from "./uid.js";
 
 export interface ProcOptions {
@@ -85,6 +81,7 @@ export function procCreate(k: Kernel, parent: Proc, options: ProcOptions): Proc 
   p.nthrSoft = Math.min(options.nthr ?? g.maxlwp, g.maxlwp);
   p.fdrefs = 1;
   p.nice = 20;
+  siginit(p);
   cvInit(k, p.lwpcv, "lwpwait");
   cvInit(k, p.waitcv, "wait");
   spinEnter(k, g.procLock);
@@ -146,19 +143,6 @@ export function* exitLwps(l: Lwp): Generator<void, void, void> {
   }
 }
 
-/** The flag, and out of any wait that may be interrupted. One that computes is asked to look (PRC-30). */
-export function tellToExit(l: Lwp): void {
-  lwpLock(l);
-  l.flag |= LW_WEXIT;
-  const stat = l.stat;
-  if (stat === LSSUSPENDED || stat === LSSTOP || (stat === LSSLEEP && (l.flag & LW_SINTR) !== 0)) {
-    setrunnable(l);
-    return;
-  }
-  lwpNeedUserret(l);
-  lwpUnlock(l);
-}
-
 /** Ends the caller's process with `status` (as in `wait`). `p.lock` is held. May sleep; never comes back. */
 export function* exit1(l: Lwp, status: number): Generator<void, void, void> {
   const { k } = l;
@@ -170,7 +154,9 @@ export function* exit1(l: Lwp, status: number): Generator<void, void, void> {
   const stopped = p.stat === SSTOP;
   p.stat = SDYING;
   p.xstat = status;
+  sigforget(p, null);
   spinExit(k, p.lock);
+  alarmEnd(p);
   if (probing(k, PROBE_EXIT)) fireExit(l, status);
 
   if (p.lwpctl !== 0) lwpCtlExit(l);
@@ -261,6 +247,7 @@ export function procReap(k: Kernel): Collected | null {
   lwpFree(l, false, true);
   umemFreeProc(p);
   threadKeysFree(p);
+  sigactsFree(k, p);
   p.stat = SDEAD;
   const collected = {
     index: p.index,

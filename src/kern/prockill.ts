@@ -5,12 +5,14 @@
  * ends the process instead, and so also those that were created meanwhile; the others only end themselves.
  */
 import type { Kernel } from "../sys/kernel.js";
-import { LSZOMB, PS_WEXIT } from "../sys/param.js";
+import type { Lwp } from "../sys/lwp.js";
+import { LSSLEEP, LSSTOP, LSSUSPENDED, LSZOMB, LW_SINTR, LW_WEXIT, PS_WEXIT } from "../sys/param.js";
 import type { Proc } from "../sys/proc.js";
+import { lwpLock, lwpUnlock } from "./lwplock.js";
 import { procFirstLwp, siblingNext } from "./lwpref.js";
-import { tellToExit } from "./proc.js";
-import { flushKicks } from "./resched.js";
+import { flushKicks, lwpNeedUserret } from "./resched.js";
 import { spinEnter, spinExit } from "./spin.js";
+import { setrunnable } from "./synch.js";
 
 /**
  * Ends process `pid` by signal `sig`. False: there is none, or it is ending already. No lock is held. Called by the CPU
@@ -20,14 +22,31 @@ export function procKill(k: Kernel, pid: number, sig: number): boolean {
   const p = pid > 0 ? procByPid(k, pid) : null;
   if (p === null) return false;
   spinEnter(k, p.lock);
-  const alive = (p.sflag & PS_WEXIT) === 0 && p.killed === 0;
-  if (alive) {
-    p.killed = sig;
-    for (let l = procFirstLwp(p); l !== null; l = siblingNext(l)) if (l.stat !== LSZOMB) tellToExit(l);
-  }
+  const alive = procEndBy(p, sig);
   spinExit(k, p.lock);
   flushKicks(k);
   return alive;
+}
+
+/** The same for a process that is locked. */
+export function procEndBy(p: Proc, sig: number): boolean {
+  if ((p.sflag & PS_WEXIT) !== 0 || p.killed !== 0) return false;
+  p.killed = sig;
+  for (let l = procFirstLwp(p); l !== null; l = siblingNext(l)) if (l.stat !== LSZOMB) tellToExit(l);
+  return true;
+}
+
+/** The flag, and out of any wait that may be interrupted. One that computes is asked to look (PRC-30). */
+export function tellToExit(l: Lwp): void {
+  lwpLock(l);
+  l.flag |= LW_WEXIT;
+  const stat = l.stat;
+  if (stat === LSSUSPENDED || stat === LSSTOP || (stat === LSSLEEP && (l.flag & LW_SINTR) !== 0)) {
+    setrunnable(l);
+    return;
+  }
+  lwpNeedUserret(l);
+  lwpUnlock(l);
 }
 
 function procByPid(k: Kernel, pid: number): Proc | null {

@@ -1,5 +1,5 @@
 /**
- * Stopping and continuing a process (LWP-74, PRC-91..95): job control and debuggers, without the signals.
+ * Stopping and continuing a process (LWP-74, PRC-91..95), whoever asks for it: a signal (signal.ts) or a debugger.
  *
  * A stop, in steps:
  *   (1) `procStop`: PS_STOPPING; every LWP is to look for signals before it returns to user mode (LW_PENDSIG); whoever sleeps
@@ -164,8 +164,8 @@ function lastOneStops(p: Proc): void {
   spinExit(k, procLock);
 }
 
-/** The process may run again. As written a process that is only stopping is taken off its parent's count, too. */
-function activate(p: Proc): void {
+/** The process, which is stopped or stopping, may run again. As written a process that is only stopping is taken off its parent's count, too. */
+export function procActivate(p: Proc): void {
   if (p.stat === SSTOP && p.waited === 0) (p.parent as Proc).nstopchild--;
   p.stat = SACTIVE;
   p.sflag &= ~PS_STOPPING;
@@ -178,7 +178,7 @@ function activate(p: Proc): void {
 export function procUnstop(p: Proc, sig = p.xstat): void {
   assertLocked(p, "procUnstop: not locked, or the system's process");
   if (!procIsStopping(p)) return;
-  activate(p);
+  procActivate(p);
   let take = sig;
   for (let l = procFirstLwp(p); l !== null; l = siblingNext(l)) {
     lwpLock(l);
@@ -193,7 +193,7 @@ export function lwpUnstop(l: Lwp): void {
   assertLocked(p, "lwpUnstop: not locked, or the system's process");
   lwpLock(l);
   if (l.stat !== LSSTOP) return lwpUnlock(l);
-  activate(p);
+  procActivate(p);
   resume(l, p.xstat);
 }
 

@@ -2,7 +2,8 @@
  * Return to user mode: the end of every operation (LWP-84..87, SCH-38).
  *
  * `userret` is a plain function that a context calls until it returns RET_USER; at RET_SWITCH it leaves its context and
- * calls again when it is resumed, at RET_EXIT it leaves for good and the dispatcher runs the exit.
+ * calls again when it is resumed, at RET_EXIT it leaves for good and the dispatcher runs the exit. At RET_SIGNAL the handler
+ * that stands in `l.sigframe` is to be entered, and `userret` called again when that has returned.
  */
 import { type Cpu, CpuRecord } from "../sys/cpu.js";
 import { type Lwp, LwpRecord } from "../sys/lwp.js";
@@ -39,6 +40,7 @@ import { cur } from "../sys/current.js";
 export const RET_USER = 0;
 export const RET_SWITCH = 1;
 export const RET_EXIT = 2;
+export const RET_SIGNAL = 4;
 
 /** A CPU that reads the clock does so at every 64th user return. */
 const SELF_CLOCK_MASK = 63;
@@ -112,7 +114,8 @@ export function lwpUserret(l: Lwp): number {
   kassert(k, l === cur.lwp, "lwpUserret: not the current LWP");
   while ((l.flag & LW_USERRET) !== 0) {
     if ((l.flag & (LW_PENDSIG | LW_WCORE | LW_WEXIT)) === LW_PENDSIG) {
-      if (deliverSignals(l)) return RET_SWITCH;
+      const r = deliverSignals(l);
+      if (r !== RET_USER) return r;
       // Signals are taken, or a stop is over: what else is asked for is looked at anew.
       continue;
     }
@@ -128,18 +131,32 @@ export function lwpUserret(l: Lwp): number {
   return RET_USER;
 }
 
-/** Takes what is pending; while the process is to stop, that comes first. True: leave the context. */
-function deliverSignals(l: Lwp): boolean {
+/** Takes what is pending, up to the first that has a handler; while the process is to stop, that comes first. */
+function deliverSignals(l: Lwp): number {
   const { k } = l;
-  const { lock } = l.proc;
+  const p = l.proc;
+  const { lock } = p;
+  // One handler is entered at a time; LW_PENDSIG stays on until nothing is left.
+  if (l.sigcaught !== 0) return RET_SIGNAL;
   spinEnter(k, lock);
-  if (procIsStopping(l.proc)) return sigswitch(l);
-  for (let sig = k.slots.issignal(l); sig !== 0; sig = k.slots.issignal(l)) k.slots.postsig(l, sig);
+  for (;;) {
+    if (procIsStopping(p)) return sigswitch(l) ? RET_SWITCH : RET_USER;
+    const sig = k.slots.issignal(l);
+    if (sig === 0) {
+      if (procIsStopping(p)) continue;
+      break;
+    }
+    k.slots.postsig(l, sig);
+    if (l.sigcaught !== 0 || (l.flag & LW_WEXIT) !== 0) {
+      spinExit(k, lock);
+      return l.sigcaught === 0 ? RET_USER : RET_SIGNAL;
+    }
+  }
   lwpLock(l);
   l.flag &= ~LW_PENDSIG;
   lwpUnlock(l);
   spinExit(k, lock);
-  return false;
+  return RET_USER;
 }
 
 /** Suspends the caller. Continued before it has switched, it is LSONPROC again, and merely yields. */

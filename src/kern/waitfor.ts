@@ -32,6 +32,10 @@ export function describeKernelWait(l: Lwp): WaitFor | null {
       return endOf(l);
     case "parked":
       return { kind: "park", what: "an unpark", holders: [] };
+    case "sigwait":
+      return { kind: "signal", what: "a signal", holders: [] };
+    case "pause":
+      return { kind: "signal", what: "the handler of a signal", holders: [] };
     default:
       return null;
   }

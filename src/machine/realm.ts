@@ -9,8 +9,9 @@ import { cur } from "../sys/current.js";
 import { type Cpu, CpuRecord } from "../sys/cpu.js";
 import { EAGAIN, KernelAssertion, LwpError } from "../sys/errno.js";
 import { Kernel, type KernelOptions, type Limits } from "../sys/kernel.js";
-import { CPU_HALTED, CTX_CLOSURE, CTX_ENTRY, SIGKILL } from "../sys/param.js";
+import { CPU_HALTED, CTX_CLOSURE, CTX_ENTRY } from "../sys/param.js";
 import type { Proc } from "../sys/proc.js";
+import { SIGKILL } from "../sys/signal.js";
 import type { ThreadRec } from "../sys/thread.js";
 import type { Body } from "../context/generator.js";
 import { attachContexts } from "../context/index.js";
@@ -94,6 +95,8 @@ export class Realm {
       steps: this.#steps,
       ending: threadEnding,
       startEntry: (l): Body => startEntry(l),
+      entryAt: (l, entry) => this.#programs.get(l.proc.program)?.entries[entry],
+      entryOf: (l, f) => this.#programs.get(l.proc.program)?.numbers.get(f as ThreadMain) ?? -1,
     });
   }
 

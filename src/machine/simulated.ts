@@ -9,7 +9,7 @@
  */
 import { EAGAIN, KernelAssertion, LwpError } from "../sys/errno.js";
 import type { Kernel, Limits } from "../sys/kernel.js";
-import { SIGKILL } from "../sys/param.js";
+import { SIGKILL } from "../sys/signal.js";
 import type { Body } from "../context/generator.js";
 import { asCpu } from "../cpu/dispatcher.js";
 import { seededStrategy, SimulatedCpus, type Strategy } from "../cpu/simulated.js";

@@ -23,6 +23,7 @@ import { type Proc, ProcRecord } from "./proc.js";
 import { type Pserialize, PserializeRecord, type PszGlobals, PszGlobalsRecord } from "./pserialize.js";
 import { LINE_WORDS, type RecordType, type View } from "./record.js";
 import * as shape from "./shapes.js";
+import { type Ksiginfo, KsiginfoRecord, SIGACT_WORDS } from "./signal.js";
 import { type Container, ContainerRecord, SPD_WORDS } from "./specificdata.js";
 import { type Syncobj, SyncobjRecord } from "./syncobj.js";
 import { THREAD_LOCKS, type ThreadRec, ThreadRecord } from "./thread.js";
@@ -69,6 +70,9 @@ export const DEFAULT_LIMITS: Limits = {
 
 /** Credentials that there is room for: a process's own, and older ones that its LWPs still use. */
 const CREDS_PER_PROC = 4;
+
+/** Details of pending signals that there is room for: one for each signal of each process. */
+const SIGINFOS_PER_PROC = 64;
 
 /** Words of an arena block, its link included. */
 export const BLOCK_WORDS = 64;
@@ -190,6 +194,9 @@ export interface Slots {
   issignal(l: Lwp): number;
   /** Delivers it. */
   postsig(l: Lwp, sig: number): void;
+  /** The function of the LWP's program that is the portable entry with that number, in this realm; and the reverse, or -1. */
+  entryAt(l: Lwp, entry: number): unknown;
+  entryOf(l: Lwp, f: unknown): number;
   /** Whether a call interrupted by this signal is executed again. */
   sigrestart(l: Lwp, sig: number): boolean;
   /** The context of an LWP that has none in this realm: makes one, or finds the one that serves all of its kind. */
@@ -249,6 +256,8 @@ export class Kernel {
     calloutHandlers: [],
     issignal: () => 0,
     postsig: () => {},
+    entryAt: () => undefined,
+    entryOf: () => -1,
     sigrestart: () => true,
     contextFor: () => {
       throw new Error("no contexts are attached to this kernel");
@@ -279,6 +288,7 @@ export class Kernel {
   readonly messages: Pool<Message>;
   readonly lcprocs: Pool<Lcproc>;
   readonly lcpages: Pool<Lcpage>;
+  readonly ksiginfos: Pool<Ksiginfo>;
   readonly credv: Cred[];
   readonly creds: Pool<Cred>;
 
@@ -311,6 +321,8 @@ export class Kernel {
   readonly umemPages: number;
   /** Keys of thread-specific data: a table of each process. */
   readonly threadKeys: number;
+  /** Actions of signals: a table of each process. */
+  readonly sigacts: number;
   /** End of the part that a reset clears as a whole. */
   readonly #fixedEnd: number;
 
@@ -339,6 +351,7 @@ export class Kernel {
     const messagePool = at.take(POOL_HEADER_WORDS);
     this.namedtab = at.take(shape.NAMED_WORDS);
     const credPool = at.take(POOL_HEADER_WORDS);
+    const ksiginfoPool = at.take(POOL_HEADER_WORDS);
     this.objtab = at.take(shape.OBJTAB_SIZE * shape.LOCK_WORDS);
     this.threadLocks = at.take(THREAD_LOCKS * shape.LOCK_WORDS);
     this.uidtab = at.take(limits.uids * 2);
@@ -378,6 +391,8 @@ export class Kernel {
     const syncobjCold = at.take(SyncobjRecord.coldWords * limits.syncobjs);
     const messageBase = at.take(MessageRecord.words * limits.messages);
     const credBase = at.take(CredRecord.words * limits.procs * CREDS_PER_PROC);
+    const ksiginfoBase = at.take(KsiginfoRecord.words * limits.procs * SIGINFOS_PER_PROC);
+    this.sigacts = at.take(SIGACT_WORDS * limits.procs);
     this.blockBase = at.take(BLOCK_WORDS * limits.blocks);
     this.umemPages = at.take(shape.UMEM_PAGE_WORDS * limits.userPages);
     this.threadKeys = at.take(shape.TSD_WORDS * limits.procs);
@@ -422,6 +437,8 @@ export class Kernel {
     this.messages = new Pool(this, MessageRecord, messagePool, messageBase, limits.messages);
     this.creds = new Pool(this, CredRecord, credPool, credBase, limits.procs * CREDS_PER_PROC);
     this.credv = this.creds.views;
+    const siginfos = limits.procs * SIGINFOS_PER_PROC;
+    this.ksiginfos = new Pool(this, KsiginfoRecord, ksiginfoPool, ksiginfoBase, siginfos);
   }
 
   /** This realm's view of LWP `index`, or null for 0. */
@@ -440,7 +457,14 @@ export class Kernel {
     this.polls = 0;
     const pools = [this.procs, this.lwps, this.turnstiles, this.threads, this.mutexobjs];
     const more = [this.kcpusets, this.pserializes, this.containers, this.lcprocs, this.lcpages];
-    for (const pool of [...pools, ...more, this.syncobjs, this.messages, this.creds] as Pool<View>[]) {
+    for (const pool of [
+      ...pools,
+      ...more,
+      this.syncobjs,
+      this.messages,
+      this.creds,
+      this.ksiginfos,
+    ] as Pool<View>[]) {
       this.w.fill(0, pool.base, pool.base + pool.highWater * pool.type.words);
       if (pool.type.coldWords > 0) this.w.fill(0, pool.coldAt(1), pool.coldAt(pool.highWater + 1));
     }
@@ -451,8 +475,10 @@ export class Kernel {
       l.stepped = false;
     }
     for (const t of this.threads.views) if (t) t.handle = t.scope = null;
+    for (const p of this.procs.views) if (p) p.handlers = null;
     const blocks = this.w[this.blockPool + POOL_HIGH];
     this.w.fill(0, this.blockBase, this.blockBase + blocks * BLOCK_WORDS);
+    this.w.fill(0, this.sigacts, this.sigacts + SIGACT_WORDS * this.procs.highWater);
     this.w.fill(0, this.threadKeys, this.threadKeys + shape.TSD_WORDS * this.procs.highWater);
     const pages = this.w[this.umem + shape.UMEM_HIGH];
     this.ub.fill(0, 0, pages * shape.PAGE_SIZE);

@@ -8,6 +8,7 @@
 import { area, cold, defineRecord, type Face, f64, i32, ref, text, the, View } from "./record.js";
 import { CALLOUT_WORDS, CV_WORDS } from "./shapes.js";
 import { MAXCOMLEN, WMESGLEN } from "./param.js";
+import { SF_WORDS } from "./signal.js";
 import type { Kernel } from "./kernel.js";
 
 export const lwpFields = {
@@ -158,14 +159,19 @@ export const lwpFields = {
   sigstk: cold(i32("p")),
   /** First of the queued details of its pending signals. */
   siginfo: cold(i32("p")),
-  /** The mask to go back to at the next user return, and whether that is asked for. */
+  /** The mask to go back to after the next handler, and whether that is asked for (sigsuspend). */
   sigoldmask: cold(area("p", 2)),
   sigrestore: cold(i32("p")),
-  /** In sigwait: the set (two words), the signal taken, the links on the process's list of those who wait. */
+  /** In sigwait: whether it is on its process's list, the set (two words), the signal it was handed, the next on the list. */
+  sigwaiting: cold(i32("p")),
   sigwaitset: cold(area("p", 2)),
   sigwaited: cold(i32("p")),
   sigwaiterNext: cold(i32("p")),
-  sigwaiterPrev: cold(i32("p")),
+  /** Signal whose handler it is about to enter, 0 = none; what with (SF_*), or with what it was handed a signal. */
+  sigcaught: cold(i32("!")),
+  sigframe: cold(area("p", SF_WORDS)),
+  /** Handlers it has entered. */
+  nsignals: cold(i32("!")),
   /** The set from which a signal was taken that is not yet delivered. */
   sigpendset: cold(i32("p")),
   /** Its user-level context link. */

@@ -225,8 +225,3 @@ export const CTX_ENTRY = 2;
 export const CTX_STEP = 3;
 /** A function of the kernel, by its number in `slots.kthreads`: the same on every CPU. */
 export const CTX_KTHREAD = 4;
-
-// --- signals -----------------------------------------------------------------------------------
-
-/** Ends a process, whatever it does. */
-export const SIGKILL = 9;

@@ -4,7 +4,7 @@
  * Locks: a = proc_lock, p = p.lock, u = that of user memory, ~ = stable, ! = the coordinating LWP only.
  */
 import { area, defineRecord, type Face, f64, i32, ref, spinlock, text, View } from "./record.js";
-import { CV_WORDS } from "./shapes.js";
+import { CALLOUT_WORDS, CV_WORDS } from "./shapes.js";
 import { MAXCOMLEN } from "./param.js";
 
 export const procFields = {
@@ -55,8 +55,20 @@ export const procFields = {
 
   /** Two words of pending signals. */
   sigpend: area("p", 2),
-  /** Two words of ignored signals. */
+  /** First of the queued details of those. */
+  siginfo: i32("p"),
+  /** Two words of ignored signals, and of caught ones. */
   sigignore: area("p", 2),
+  sigcatch: area("p", 2),
+  /** Of those the ones whose handler is a closure: only LWPs of its realm can run it. */
+  siglocal: area("p", 2),
+  /** Not 0 once an action was set: the table of them is not as it began. */
+  sigacts: i32("p"),
+  /** First of the LWPs in `sigtimedwait`, the latest first. */
+  sigwaiters: ref("p", "lwp"),
+  /** Its alarm, once it has one: the callout is set up. */
+  alarmed: i32("p"),
+  alarmCh: area("p", CALLOUT_WORDS),
   /** Exit status, or the signal that stopped it. */
   xstat: i32("p"),
   /** Signal that ends it as soon as one of its LWPs comes to its exit; 0 = none. */
@@ -97,7 +109,11 @@ export const procFields = {
   lwpctl: i32("p"),
 } as const;
 
-class ProcView extends View {}
+class ProcView extends View {
+  /** Host side: handlers of signals that are closures of this realm, by signal; of an earlier life if `handlersGen` says so. */
+  handlers: unknown[] | null = null;
+  handlersGen = 0;
+}
 
 export interface Proc extends ProcView, Face<typeof procFields> {}
 declare module "./record.js" {

@@ -9,9 +9,9 @@ import { cur } from "../sys/current.js";
 import { ERESTART, KernelAssertion, LwpError } from "../sys/errno.js";
 import type { Lwp } from "../sys/lwp.js";
 import { LW_IDLE } from "../sys/param.js";
-import { EXIT_LWP, type Token } from "../context/generator.js";
+import { ENTER_HANDLER, EXIT_LWP, type Token, tokenOf } from "../context/generator.js";
 import { cacheCreds } from "../kern/cred.js";
-import { RET_EXIT, RET_USER, userret } from "../kern/userret.js";
+import { RET_SIGNAL, RET_SWITCH, RET_USER, userret } from "../kern/userret.js";
 
 /** Something that may sleep: use it with `yield*` inside a thread. */
 export interface Operation<T> {
@@ -31,6 +31,7 @@ export function guardOperation(prototype: object, syscall?: string): void {
   Object.defineProperties(prototype, {
     ...(syscall === undefined ? {} : { syscall: { value: syscall } }),
     [OPERATION]: { value: true },
+    throw: { value: thrownInto, writable: true },
     then: { get: awaited },
     toJSON: { value: usedAsValue },
     [Symbol.toPrimitive]: { value: usedAsValue },
@@ -50,6 +51,11 @@ export interface Guarded {
 /** Whether something is an operation of this package. */
 export function isOperation(value: object): value is Guarded {
   return OPERATION in value;
+}
+
+/** What a signal's handler throws ends the operation that it has interrupted. */
+function thrownInto(error: unknown): never {
+  throw error;
 }
 
 function awaited(this: Guarded): never {
@@ -180,17 +186,19 @@ export function quick<T>(syscall: string, body: (l: Lwp) => T): Operation<T> {
 
 /** The rest of a return to user mode that did not succeed at once. */
 export function* returnToUser(l: Lwp, first: number): Generator<Token, void, undefined> {
-  for (let r = first; r !== RET_USER; r = userret(l)) yield r === RET_EXIT ? EXIT_LWP : undefined;
+  for (let r = first; r !== RET_USER; r = userret(l)) yield tokenOf(r);
 }
 
 const LEAVE: IteratorResult<Token, never> = { done: false, value: undefined };
 const LEAVE_FOR_GOOD: IteratorResult<Token, never> = { done: false, value: EXIT_LWP };
+const HANDLE: IteratorResult<Token, never> = { done: false, value: ENTER_HANDLER };
 
 /** For operations written as iterators: the step of their return to user mode, or null when they are done. */
 export function returnStep(l: Lwp): IteratorResult<Token, never> | null {
   const r = userret(l);
   if (r === RET_USER) return null;
-  return r === RET_EXIT ? LEAVE_FOR_GOOD : LEAVE;
+  if (r === RET_SWITCH) return LEAVE;
+  return r === RET_SIGNAL ? HANDLE : LEAVE_FOR_GOOD;
 }
 
 /** Leaves the context. */

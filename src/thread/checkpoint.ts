@@ -13,11 +13,11 @@ import { cur } from "../sys/current.js";
 import type { Kernel } from "../sys/kernel.js";
 import type { Lwp } from "../sys/lwp.js";
 import { ATTN_HALT, LW_IDLE, LW_WEXIT } from "../sys/param.js";
-import { EXIT_LWP, type Token } from "../context/generator.js";
+import { type Token, tokenOf } from "../context/generator.js";
 import { KILLED } from "../context/polls.js";
 import { pollLwp } from "../kern/poll.js";
-import { RET_EXIT, RET_USER, userret } from "../kern/userret.js";
-import { caller, guardOperation, leave, type Operation } from "../syscall/operation.js";
+import { RET_USER, userret } from "../kern/userret.js";
+import { caller, guardOperation, type Operation } from "../syscall/operation.js";
 import { testCancel } from "./cancel.js";
 
 const ATTENTION = CpuRecord.offset.attention;
@@ -40,7 +40,6 @@ export function checkpoint(): Operation<void> {
 }
 
 const DONE: IteratorReturnResult<void> = { done: true, value: undefined };
-const LEAVE_FOR_GOOD: IteratorYieldResult<Token> = { done: false, value: EXIT_LWP };
 
 /** The checkpoint of a CPU that is asked for nothing; it has no state, so one serves all. */
 class Nothing implements Operation<void>, Iterator<Token, void, undefined> {
@@ -65,7 +64,7 @@ class Checkpoint implements Operation<void>, Iterator<Token, void, undefined> {
     const l = caller("checkpoint");
     const r = this.begun ? userret(l) : pollLwp(l);
     this.begun = true;
-    if (r !== RET_USER) return r === RET_EXIT ? LEAVE_FOR_GOOD : leave();
+    if (r !== RET_USER) return { done: false, value: tokenOf(r) };
     testCancel(l, "checkpoint");
     return DONE;
   }
@@ -125,7 +124,7 @@ function answer(l: Lwp, r: number): boolean {
     testCancel(l, "poll");
     return false;
   }
-  yielded = r === RET_EXIT ? EXIT_LWP : undefined;
+  yielded = tokenOf(r);
   return true;
 }
 

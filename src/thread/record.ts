@@ -57,4 +57,5 @@ export function dropLocals(k: Kernel): void {
     const t = k.threads.view(index);
     if ((t.gen & 1) === 0 || t.valueKind !== VALUE_LOCAL) locals.delete(index);
   }
+  for (const p of k.procv) if (p && p.handlersGen !== p.gen) p.handlers = null;
 }

@@ -1,5 +1,5 @@
 /** `Thread.sleep`: waiting for nothing but time. */
-import { EINVAL } from "../sys/errno.js";
+import { EINTR, EINVAL } from "../sys/errno.js";
 import type { Lwp } from "../sys/lwp.js";
 import { packText } from "../sys/record.js";
 import { hostBlock } from "../kern/hostwait.js";
@@ -8,6 +8,12 @@ import { BlockingOperation, ticksOf, type WaitOptions } from "./wait.js";
 
 const NANOSLP = packText("nanoslp");
 
+/** How a sleep may end before its time. */
+export interface SleepOptions extends WaitOptions {
+  /** With EINTR, as soon as the thread has run the handler of a signal. */
+  readonly interruptible?: boolean;
+}
+
 class SleepOperation extends BlockingOperation<void> {
   private readonly milliseconds: number;
   /** The tick that ends it; meaningful once `begun`. */
@@ -15,20 +21,31 @@ class SleepOperation extends BlockingOperation<void> {
   private begun = false;
   /** Of the sleep that goes on. */
   private slept = 0;
+  private readonly interruptible: boolean;
+  /** Handlers that the thread had entered before. */
+  private entered = 0;
 
-  constructor(milliseconds: number, options: WaitOptions | undefined) {
+  constructor(milliseconds: number, options: SleepOptions | undefined) {
     super("Thread.sleep", options);
     this.milliseconds = milliseconds;
+    this.interruptible = options?.interruptible === true;
   }
 
-  protected override attempt({ k }: Lwp): boolean {
+  protected override attempt(l: Lwp): boolean {
+    const { k } = l;
     const { milliseconds } = this;
+    if (this.interruptible) this.heed(l);
     if (!this.begun) {
       if (!(milliseconds >= 0)) fail(EINVAL, this.syscall, undefined, "the time must be milliseconds from 0");
       this.begun = true;
       this.due = milliseconds === 0 ? k.g.ticks : (k.g.ticks + ticksOf(k, milliseconds)) | 0;
     }
     return ((this.due - k.g.ticks) | 0) <= 0;
+  }
+
+  private heed(l: Lwp): void {
+    if (!this.begun) this.entered = l.nsignals;
+    else if (l.nsignals !== this.entered) fail(EINTR, this.syscall, l.lid, "a handler has run");
   }
 
   protected override block(l: Lwp, ticks: number): number {
@@ -46,8 +63,9 @@ class SleepOperation extends BlockingOperation<void> {
 /**
  * Sleeps for at least that many milliseconds; the clock ticks 100 times a second, so it may be two ticks longer. May sleep.
  *
- * Errors: EINVAL not a number from 0; those of every wait (`WaitOptions`). Source: nanosleep(2).
+ * Errors: EINVAL not a number from 0; EINTR `interruptible`, and a handler has run; those of every wait (`WaitOptions`). Source:
+ * nanosleep(2).
  */
-export function sleep(milliseconds: number, options?: WaitOptions): Operation<void> {
+export function sleep(milliseconds: number, options?: SleepOptions): Operation<void> {
   return new SleepOperation(milliseconds, options);
 }

@@ -23,6 +23,7 @@ import { flushKicks } from "../kern/resched.js";
 import { spinEnter, spinExit } from "../kern/spin.js";
 import { lwpChangepri } from "../kern/synch.js";
 import { lwpContinue, lwpSuspend, schedYield } from "../syscall/lwp.js";
+import { killLwp } from "../syscall/signal.js";
 import { caller, fail, guardOperation, type Operation, operate, quick } from "../syscall/operation.js";
 import { cancelThread, setCancelState, testCancel } from "./cancel.js";
 import { AllOperation, type Named, RaceOperation } from "./combine.js";
@@ -32,7 +33,8 @@ import { type ThreadMain, threadHost } from "./host.js";
 import { collect, JoinOperation, ThreadError } from "./join.js";
 import { letResultTravel } from "./passing.js";
 import { freeRecord, isGood, lockThread } from "./record.js";
-import { sleep } from "./sleep.js";
+import { type Signal, signalNumber } from "./signals.js";
+import { sleep, type SleepOptions } from "./sleep.js";
 import {
   checkName,
   checkPriority,
@@ -185,9 +187,10 @@ export class Thread<out T = unknown> {
   /**
    * Waits `milliseconds`, at least; the clock ticks 100 times a second, so it may be two ticks longer. May sleep.
    *
-   * Errors: EINVAL not a number from 0; those of every wait (`WaitOptions`). Source: nanosleep(2).
+   * Errors: EINVAL not a number from 0; EINTR `interruptible`, and a handler has run; those of every wait (`WaitOptions`).
+   * Source: nanosleep(2).
    */
-  static sleep(milliseconds: number, options?: WaitOptions): Operation<void> {
+  static sleep(milliseconds: number, options?: SleepOptions): Operation<void> {
     return sleep(milliseconds, options);
   }
 
@@ -236,6 +239,23 @@ export class Thread<out T = unknown> {
     return quick("Thread.cancel", (l) => {
       lockThread(l, this.#rec, this.#gen, "Thread.cancel");
       cancelThread(l, this.#rec);
+    });
+  }
+
+  // --- signals -----------------------------------------------------------------------------------
+
+  /**
+   * Sends it a signal, which it alone takes; 0 = only look whether it is there. Those that stop, continue or kill act on the
+   * whole process, and so does a default action.
+   *
+   * Errors: EINVAL no such signal; ESRCH it has ended. Does not sleep. Source: pthread_kill(3).
+   */
+  kill(signal: Signal): Operation<void> {
+    return quick("Thread.kill", (l) => {
+      const sig = signalNumber(signal, "Thread.kill", 0);
+      lockThread(l, this.#rec, this.#gen, "Thread.kill");
+      spinExit(l.k, this.#rec.lock);
+      if (killLwp(l, this.lid, sig) !== 0) fail(ESRCH, "Thread.kill", this.lid, "the thread has ended");
     });
   }
 

@@ -23,6 +23,7 @@ import {
   Scope,
   Semaphore,
   SharedBytes,
+  Signals,
   SpinLock,
   Thread,
   ThreadError,
@@ -396,11 +397,18 @@ for (const call of ["readLock", "writeLock", "readGuard", "writeGuard"] as const
     yield* r[call]() as Operation<unknown>;
   };
 }
-for (const call of ["cancel", "detach", "suspend", "resume", "name", "priority"] as const) {
+for (const call of ["kill", "raise", "block", "unblock", "wait", "suspend", "setMask"] as const) {
+  BODIES[`Signals.${call} EINVAL`] = function* () {
+    const list = call === "wait" || call === "suspend" || call === "setMask";
+    const f = Signals[call] as (signal: unknown) => Operation<unknown>;
+    yield* f.call(Signals, list ? ["SIGNONE"] : "SIGNONE");
+  };
+}
+for (const call of ["cancel", "detach", "suspend", "resume", "name", "priority", "kill"] as const) {
   BODIES[`Thread.${call} ESRCH`] = function* () {
     const t = yield* joined();
     const made = t[call] as unknown;
-    if (typeof made === "function") yield* made.call(t) as Operation<void>;
+    if (typeof made === "function") yield* made.call(t, 0) as Operation<void>;
   };
 }
 
@@ -465,6 +473,30 @@ Object.assign(PROVOKED, {
       },
       { limits: { syncobjs: 4 } },
     ),
+  "Signals.wait ECANCELED": () =>
+    provoke(function* () {
+      yield* Signals.handle("SIGALRM", () => {}, { restart: false });
+      yield* Signals.alarm(20);
+      yield* Signals.wait(["SIGUSR1"]);
+    }),
+  "Thread.sleep EINTR": () =>
+    provoke(function* () {
+      yield* Signals.handle("SIGALRM", () => {});
+      yield* Signals.alarm(20);
+      yield* Thread.sleep(1e6, { interruptible: true });
+    }),
+  "Signals.alarm EINVAL": () =>
+    provoke(function* () {
+      yield* Signals.alarm(-1);
+    }),
+  "Signals.handle EINVAL": () =>
+    provoke(function* () {
+      yield* Signals.handle("SIGKILL", "ignore");
+    }),
+  "Thread.kill EINVAL": () =>
+    provoke(function* () {
+      yield* Thread.self.kill(64);
+    }),
   "Thread.self ESRCH": () => provoke(outsideThreads(() => Thread.self)),
   "Scope.constructor ESRCH": () => provoke(outsideThreads(() => new Scope())),
   "Machine.exec ENOENT": () => onMachine((machine) => machine.exec("there-is-none.ts")),
@@ -575,6 +607,14 @@ const WAITS: Record<string, (options: object) => Attempt> = {
   "Channel.receive": (options) =>
     function* () {
       yield* new Channel<number>(0).receive(options);
+    },
+  "Signals.wait": (options) =>
+    function* () {
+      yield* Signals.wait(["SIGUSR1"], options);
+    },
+  "Signals.suspend": (options) =>
+    function* () {
+      yield* Signals.suspend(["SIGUSR1"], options);
     },
 };
 for (const [name, call, make] of [

@@ -8,9 +8,6 @@ import { fileURLToPath } from "node:url";
 const root = fileURLToPath(new URL("../../../", import.meta.url));
 const read = (file: string): string => readFileSync(join(root, file), "utf8");
 
-/** Names whose counterpart is still to come; whoever builds one takes it off. */
-const NOT_YET = ["sigclear", "ksiginfo_queue_init/drain"];
-
 /** The words between backticks. */
 const quoted = (text: string): string[] => [...text.matchAll(/`([^`]+)`/g)].map((m) => m[1]);
 
@@ -42,7 +39,7 @@ function declares(file: string, symbol: string): boolean {
 test("every counterpart of a name of the seed stands in the file that is named", () => {
   const missing: string[] = [];
   for (const { here } of table) {
-    if (here === "—" || here === "not yet") continue;
+    if (here === "—") continue;
     for (const part of here.split("; ")) {
       const [symbols, file] = part.split(" in ");
       assert.match(part, /^`[^`]+`(?:, `[^`]+`)* in `src\/[^`]+`$/, "how a counterpart is written");
@@ -74,10 +71,4 @@ test("every name of the specification's index is in the table", () => {
     .flatMap((cell) => quoted(cell).flatMap((names) => names.split(" ")))
     .filter((name) => !known.has(name));
   assert.deepEqual(missing, []);
-});
-
-test("what is not yet there is said, in one place too", () => {
-  const marked = table.filter(({ here }) => here === "not yet").flatMap(({ names }) => names);
-  assert.deepEqual(marked, NOT_YET);
-  assert.deepEqual(quoted(page.slice(page.indexOf("## Not yet"))), NOT_YET);
 });

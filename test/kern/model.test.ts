@@ -201,7 +201,7 @@ const FIELDS: Readonly<Record<string, readonly (readonly [string, ...(keyof K.Lw
     ["l_sigoldmask", "sigoldmask"],
     ["l_sigwaitset", "sigwaitset"],
     ["l_sigwaited", "sigwaited"],
-    ["l_sigwaiter", "sigwaiterNext", "sigwaiterPrev"],
+    ["l_sigwaiter", "sigwaiterNext"],
     ["l_sigcv", "sigcv"],
     ["l_sigpendset", "sigpendset"],
     ["l_sigstk", "sigstk"],

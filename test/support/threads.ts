@@ -25,6 +25,8 @@ export class ThreadMachine extends TestMachine {
     K.attachContexts(this.k, {
       steps: options.steps,
       startEntry: K.startEntry,
+      entryAt: (_l, entry) => entries[entry],
+      entryOf: (_l, f) => entries.indexOf(f),
       ending: K.threadEnding,
     });
   }
