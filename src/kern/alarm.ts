@@ -50,5 +50,4 @@ export function alarmEnd(p: Proc): void {
   if (p.alarmed === 0) return;
   calloutHaltSpin(p.k, p.alarmCh);
   calloutDestroy(p.k, p.alarmCh);
-  p.alarmed = 0;
 }

@@ -69,7 +69,14 @@ export interface BootOptions {
   readonly realmOf: (index: number) => number;
   /** Whether an LWP is preempted when its time slice is over; true unless said. */
   readonly preempt?: boolean;
+  /** How often a program that wants a lock looks at an owner that runs, before it sleeps; 400 unless said. */
+  readonly spins?: number;
+  /** DIAG_*: what the library does about a misuse besides throwing; nothing unless said. */
+  readonly diag?: number;
 }
+
+/** Rounds of looking at the owner of a lock. The host may have taken its core, so they end. */
+const SPIN_ROUNDS = 400;
 
 /** Fills the slots of this realm's kernel: every realm does so before it runs kernel code. */
 export function kernelAttach(k: Kernel): void {
@@ -93,6 +100,8 @@ export function kernelBoot(k: Kernel, options: BootOptions): void {
   g.ncpu = options.cpus;
   g.ncpuonline = options.cpus;
   g.noSlices = options.preempt === false ? 1 : 0;
+  g.nspins = options.spins ?? SPIN_ROUNDS;
+  g.diag = options.diag ?? 0;
   g.maxlwp = k.limits.lwps;
   g.upreemptPri = 0;
   g.kpreemptPri = PRI_USER_RT;

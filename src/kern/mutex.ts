@@ -152,7 +152,7 @@ function mutexWait(k: Kernel, m: number, l: Lwp, user: boolean, ticks: number): 
 export function mutexEnterSig(k: Kernel, m: number, l: Lwp, ticks: number): number {
   for (let rounds = 0; ; rounds++) {
     if (mutexTryenter(k, m)) return MUTEX_TAKEN;
-    if (ownerRunsElsewhere(k, m) && rounds < SPIN_ROUNDS) continue;
+    if (ownerRunsElsewhere(k, m) && rounds < k.g.nspins) continue;
     const how = mutexWait(k, m, l, true, ticks);
     if (how !== RETRY) return how;
   }

@@ -94,7 +94,7 @@ export function* rwEnter(k: Kernel, rw: number, op: number): Generator<void, voi
 export function rwEnterSig(k: Kernel, rw: number, l: Lwp, op: number, ticks: number): number {
   for (let rounds = 0; ; rounds++) {
     if (admitted(k, rw, l, op)) return RW_TAKEN;
-    if (rounds < SPIN_ROUNDS && writerRunsElsewhere(k, rw)) continue;
+    if (rounds < k.g.nspins && writerRunsElsewhere(k, rw)) continue;
     const how = rwWait(k, rw, l, op, true, ticks);
     if (how !== RETRY) return how;
   }

@@ -23,6 +23,7 @@ import { AttachedCpu, attend, ringCpu } from "./attached.js";
 import { Publisher } from "./channels.js";
 import { runClosure } from "./closure.js";
 import { EventHub, type EventOptions, EventStream, type EventType, tellExec } from "./events.js";
+import { diagFromEnvironment, spinsFromEnvironment } from "./environment.js";
 import { LinkError, type LinkedProgram } from "./factory.js";
 import type { ClockBoot, ClockNews, Letter, News } from "./letters.js";
 import { Keepalive } from "./keepalive.js";
@@ -195,7 +196,13 @@ export class Machine {
     const { k } = this.#realm;
     const saved = { ...cur };
     cur.kicks = 0;
-    kernelBoot(k, { cpus: this.cpus, realmOf: (index) => index, preempt });
+    kernelBoot(k, {
+      cpus: this.cpus,
+      realmOf: (index) => index,
+      preempt,
+      spins: spinsFromEnvironment(),
+      diag: diagFromEnvironment(),
+    });
     retireBooter(k);
     Object.assign(cur, saved);
   }

@@ -114,6 +114,7 @@ export class Realm {
         if (catcher === undefined) this.#say(observer().exception(this.k, pid, lid, error, this.#format));
         else catcher(error);
       },
+      diagnosed: (pid, lid, what) => this.#say(`lwp: ${what} (thread ${lid} of process ${pid})\n`),
       awaitHost,
       asyncContext,
       unjoined: (pid, lid, error) => {

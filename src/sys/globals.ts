@@ -62,6 +62,10 @@ export const globalsFields = {
   traceSeq: i32("@"),
   /** 1: a released mutex wakes all its waiters, as the original does; 0: one. */
   mutexWakeAll: i32("~"),
+  /** How often a program that wants a lock looks at an owner that runs, before it sleeps. */
+  nspins: i32("~"),
+  /** DIAG_* */
+  diag: i32("~"),
   /** 1: no LWP is preempted because its time slice is over. */
   noSlices: i32("~"),
   /** 1: delay points are armed somewhere. */

@@ -213,6 +213,13 @@ export const SOBJ_OBJ = 7;
 /** The same, but of equals the latest comes first (THR-36). */
 export const SOBJ_OBJ_LIFO = 8;
 
+// --- what the library does about a misuse, besides throwing (g.diag) ------------------------------
+
+/** It ends the process. */
+export const DIAG_ABORT = 0x1;
+/** It is written to standard error. */
+export const DIAG_STDERR = 0x2;
+
 // --- what an LWP runs (l.ctxkind) --------------------------------------------------------------
 
 /** Nothing: idle threads, and process 0's LWP 0. */

@@ -11,7 +11,7 @@ import { flushKicks } from "../kern/resched.js";
 import { sleepqBlockUser, sleepqUnblock } from "../kern/sleepq.js";
 import { spinExit } from "../kern/spin.js";
 import { syncobjEnqueue, syncobjFirst, syncobjGrant, syncobjGrantAll } from "../kern/syncobj.js";
-import { caller, fail, type Operation } from "../syscall/operation.js";
+import { caller, type Operation } from "../syscall/operation.js";
 import { cur } from "../sys/current.js";
 import { EPERM } from "../sys/errno.js";
 import { LwpRecord, type Lwp } from "../sys/lwp.js";
@@ -19,6 +19,7 @@ import { SOBJ_OBJ_LIFO } from "../sys/param.js";
 import { packText } from "../sys/record.js";
 import { SLEEPQ_HEAD } from "../sys/shapes.js";
 import { SO_CONDITION, type Syncobj, SyncobjRecord } from "../sys/syncobj.js";
+import { misuse } from "./misuse.js";
 import { type Mutex, mutexBlock, mutexDrop, mutexHeldBy, mutexKept, mutexRetry } from "./mutex.js";
 import { Existing, letTravel, makeObject, maker, type ObjectOptions, SyncObject } from "./object.js";
 import { BLOCK_RETRY, BlockingOperation, type WaitOptions } from "./wait.js";
@@ -55,7 +56,7 @@ class ConditionWait extends BlockingOperation<void> {
         this.#condition.object(l, "wait");
         this.#m = this.#mutex.object(l, "lock");
         if (!mutexHeldBy(l, this.#m))
-          fail(EPERM, "Condition.wait", l.lid, "the caller does not hold the mutex");
+          misuse(l, EPERM, "Condition.wait", "the caller does not hold the mutex");
         return false;
       case WAITING:
         this.#stage = RELOCKING;

@@ -23,6 +23,8 @@ export interface RealmServices {
   fatal(pid: number, lid: number, error: unknown): void;
   /** A thread that failed, whose process ends and nobody has joined it: reported at once. */
   unjoined(pid: number, lid: number, error: unknown): void;
+  /** A misuse, which is to be told besides being thrown (thread/misuse.ts): what was wrong. */
+  diagnosed?(pid: number, lid: number, what: string): void;
   /** The asynchronous context of the caller, for a closure that it starts; null if the host has nothing in it. */
   readonly asyncContext?: () => Enter | null;
   /** Answers instead of the host what a thread of a simulated machine awaits: its value, or it throws. */

@@ -33,6 +33,7 @@ import {
   type Syncobj,
   SyncobjRecord,
 } from "../sys/syncobj.js";
+import { misuse } from "./misuse.js";
 import { Existing, letTravel, makeObject, maker, type ObjectOptions, SyncObject } from "./object.js";
 import { BLOCK_RETRY, BlockingOperation, type WaitOptions } from "./wait.js";
 
@@ -256,7 +257,7 @@ export class Mutex extends SyncObject {
   unlock(): void {
     const l = caller("Mutex.unlock");
     const o = this.object(l, "unlock");
-    if (!mutexHeldBy(l, o)) fail(EPERM, "Mutex.unlock", l.lid, "the caller does not hold it");
+    if (!mutexHeldBy(l, o)) misuse(l, EPERM, "Mutex.unlock", "the caller does not hold it");
     const { w } = o;
     if (w[o.at + COUNT] > 0) {
       w[o.at + COUNT]--;

@@ -16,6 +16,7 @@ import type { Kernel } from "../sys/kernel.js";
 import { LwpRecord, type Lwp } from "../sys/lwp.js";
 import { LW_IDLE } from "../sys/param.js";
 import { type Syncobj, SyncobjRecord, SYNCOBJ_NAMELEN } from "../sys/syncobj.js";
+import { misuse } from "./misuse.js";
 import { registerHandle } from "./handles.js";
 
 const OBJ_PROC = SyncobjRecord.offset.proc;
@@ -144,7 +145,8 @@ export abstract class SyncObject {
 
   /** Frees it, as that call does. */
   protected free(call: string): void {
-    const o = this.object(caller(`${this.kind}.${call}`), call);
+    const l = caller(`${this.kind}.${call}`);
+    const o = this.object(l, call);
     const { lock } = this.covering(o);
     spinEnter(o.k, lock);
     if (!this.isAlive()) {
@@ -157,7 +159,7 @@ export abstract class SyncObject {
       syncobjFree(o);
     }
     spinExit(o.k, lock);
-    if (error !== 0) fail(error, `${this.kind}.${call}`, undefined, "it is held, or somebody waits");
+    if (error !== 0) misuse(l, error, `${this.kind}.${call}`, "it is held, or somebody waits");
   }
 
   /** Frees it at the end of a `using` block, if that was not done before. */

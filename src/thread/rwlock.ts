@@ -25,6 +25,7 @@ import { LwpRecord, type Lwp } from "../sys/lwp.js";
 import { RW_SHIFT, RW_WRITE_LOCKED } from "../sys/shapes.js";
 import { SO_RWLOCK, type Syncobj, SyncobjRecord } from "../sys/syncobj.js";
 import type { Guard } from "./mutex.js";
+import { misuse } from "./misuse.js";
 import { Existing, letTravel, makeObject, maker, type ObjectOptions, SyncObject } from "./object.js";
 import { BLOCK_RETRY, BlockingOperation, type WaitOptions } from "./wait.js";
 
@@ -165,7 +166,7 @@ export class RwLock extends SyncObject {
     const word = atomicLoad(o.k, o.at + WORD);
     const mine = writes(l, o);
     if (!mine && ((word & RW_WRITE_LOCKED) !== 0 || word >> RW_SHIFT === 0))
-      fail(EPERM, "RwLock.unlock", l.lid, "the caller does not hold it");
+      misuse(l, EPERM, "RwLock.unlock", "the caller does not hold it");
     if (mine) o.owner = 0;
     rwExit(o.k, o.at + WORD, true);
     if (cur.kicks !== 0) flushKicks(o.k);

@@ -13,6 +13,7 @@ import { EBUSY, EINVAL, EPERM } from "../sys/errno.js";
 import type { Lwp } from "../sys/lwp.js";
 import { SO_SPIN, type Syncobj, SyncobjRecord } from "../sys/syncobj.js";
 import type { Guard } from "./mutex.js";
+import { misuse } from "./misuse.js";
 import { Existing, letTravel, makeObject, maker, type ObjectOptions, SyncObject } from "./object.js";
 import { BLOCK_RETRY, BlockingOperation, type WaitOptions } from "./wait.js";
 
@@ -90,7 +91,7 @@ export class SpinLock extends SyncObject {
   unlock(): void {
     const l = caller("SpinLock.unlock");
     const o = this.object(l, "unlock");
-    if (o.owner !== l.lid) fail(EPERM, "SpinLock.unlock", l.lid, "the caller does not hold it");
+    if (o.owner !== l.lid) misuse(l, EPERM, "SpinLock.unlock", "the caller does not hold it");
     atomicCas(o.k, o.at + OWNER, l.lid, 0);
   }
 

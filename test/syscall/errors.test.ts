@@ -132,6 +132,17 @@ const MATRIX: Record<string, Row> = {
       EFAULT: () => S.lwpWakeup(bad) as Call,
     },
   },
+  lwpKill: {
+    stated: ["EINVAL", "ESRCH"],
+    wrongType: true,
+    success: undefined,
+    cases: {
+      success: () => S.lwpKill(2, 0) as Call,
+      EINVAL: () => S.lwpKill(2, 64) as Call,
+      ESRCH: () => S.lwpKill(99, 0) as Call,
+      EFAULT: () => S.lwpKill(bad, 0) as Call,
+    },
+  },
   lwpDetach: {
     stated: ["ESRCH", "EINVAL"],
     wrongType: true,
@@ -285,6 +296,7 @@ describe("error matrix", () => {
       lwpContinue: (v) => S.lwpContinue(v as number),
       lwpWakeup: (v) => S.lwpWakeup(v as number),
       lwpDetach: (v) => S.lwpDetach(v as number),
+      lwpKill: (v) => S.lwpKill(v as number, 0),
       lwpUnpark: (v) => S.lwpUnpark(v as number),
       "lwpUnpark hint": (v) => S.lwpUnpark(2, v as number),
       "lwpUnparkAll hint": (v) => S.lwpUnparkAll([2], v as number),

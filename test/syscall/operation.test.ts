@@ -14,6 +14,7 @@ const CALLS: Record<string, () => S.Operation<unknown>> = {
   lwpExit: () => S.lwpExit(),
   lwpGetname: () => S.lwpGetname(0),
   lwpGetprivate: () => S.lwpGetprivate(),
+  lwpKill: () => S.lwpKill(2, 30),
   lwpPark: () => S.lwpPark(null, 2),
   lwpSelf: () => S.lwpSelf(),
   lwpSetname: () => S.lwpSetname(2, "x"),
