@@ -9,6 +9,7 @@ const cpus = "lockstep/cpus";
 const life = "lockstep/life";
 const waits = "lockstep/waits";
 const objects = "lockstep/objects";
+const signals = "lockstep/signals";
 
 export const breakages = [
   {
@@ -302,6 +303,14 @@ export const breakages = [
     find: "lwpLock(l); return miSwitch(l);",
     replace: "lwpLock(l); if (l.stat === LSONPROC) setStat(l, LSSTOP); return miSwitch(l);",
     test: life,
+  },
+  {
+    point: "signal.queued",
+    name: "only who sleeps already is told that a signal is pending",
+    file: "kern/signal.js",
+    find: "l.flag |= LW_PENDSIG; const continues",
+    replace: "if (l.stat === LSSLEEP) l.flag |= LW_PENDSIG; const continues",
+    test: signals,
   },
   {
     point: "wait.tried",
