@@ -61,8 +61,12 @@ export const threadEnding: Ending = {
       if (t !== null) finish(l, t, THREAD_FAILED, undefined);
       return false;
     }
-    if (t !== null) finish(l, t, how, error instanceof ThreadExit ? error.value : error);
-    return true;
+    if (t === null) return true;
+    const detached = finish(l, t, how, error instanceof ThreadExit ? error.value : error);
+    if (how !== THREAD_FAILED || !detached) return true;
+    // Since it was asked above: nobody else hears of it.
+    threadHost(l.k).fatal(l.proc.pid, l.lid, error);
+    return false;
   },
   destructors(l, locals, returned) {
     // The return of main ends the process: no destructor runs then.
@@ -89,7 +93,8 @@ function statusOf(value: unknown): number {
   throw new TypeError(`main must return nothing or an exit status 0..255, not ${String(value)}`);
 }
 
-function finish(l: Lwp, t: ThreadRec, state: number, value: unknown): void {
+/** The record's side of its end. Whether it was detached, and so nobody will ask for `value`. */
+function finish(l: Lwp, t: ThreadRec, state: number, value: unknown): boolean {
   const { k } = l;
   if ((t.flags & THREAD_DETACHED) === 0 && state !== THREAD_CANCELLED) {
     putResult(k, t, value, state === THREAD_FAILED);
@@ -104,12 +109,13 @@ function finish(l: Lwp, t: ThreadRec, state: number, value: unknown): void {
   spinExit(k, t.lock);
   if (detached) {
     freeRecord(k, t);
-    return;
+    return true;
   }
   if (state === THREAD_FAILED && owner !== 0) tellOwner(l, owner, ownerGen);
   const watched = state === THREAD_RETURNED ? THREAD_WATCHED : THREAD_WATCHED | THREAD_WATCHED_FAILURE;
   if ((flags & watched) !== 0) wakeWatchers(l.proc);
   flushKicks(k);
+  return false;
 }
 
 /** A thread of a scope has failed: interrupts the thread that owns the scope (thread/scope.ts). */

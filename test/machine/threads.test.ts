@@ -143,6 +143,25 @@ describe("errors of a thread", () => {
     assert.match(stderr, /\[cause\]: Error: deeper/);
   });
 
+  test("of a thread that is detached just while its error is put into its record end the process too", async () => {
+    const text = `
+      import { Thread, schedYield } from "lwp";
+      export function* main() {
+        yield* Thread.spawn(function* () {
+          const me = Thread.self;
+          const error = new Error("meanwhile");
+          // Read when the error is copied, after it was seen that somebody may join the thread.
+          Object.defineProperty(error, "cause", { get() { [...me.detach()]; return undefined; } });
+          throw error;
+        });
+        for (;;) yield* schedYield();
+      }
+    `;
+    const { status, stderr } = await lwpRun(text, 1);
+    assert.equal(status, 134, stderr);
+    assert.match(stderr, /thread 2 ended it with an exception:\nError: meanwhile/);
+  });
+
   test("of a thread that had failed before it was detached end the process too", async () => {
     const text = `
       import { Thread, schedYield } from "lwp";
