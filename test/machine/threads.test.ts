@@ -147,14 +147,16 @@ describe("errors of a thread", () => {
     const text = `
       import { Thread, schedYield } from "lwp";
       export function* main() {
-        yield* Thread.spawn(function* () {
-          const me = Thread.self;
-          const error = new Error("meanwhile");
-          // Read when the error is copied, after it was seen that somebody may join the thread.
-          Object.defineProperty(error, "cause", { get() { [...me.detach()]; return undefined; } });
-          throw error;
-        });
+        yield* Thread.spawn(fails);
         for (;;) yield* schedYield();
+      }
+      function* fails() {
+        const me = Thread.self;
+        const error = new Error("meanwhile");
+        let reads = 0;
+        // First read when the error is copied, after it was seen that somebody may join the thread.
+        const get = () => void (reads++ === 0 && [...me.detach()]);
+        throw Object.defineProperty(error, "cause", { get });
       }
     `;
     const { status, stderr } = await lwpRun(text, 1);
