@@ -65,6 +65,7 @@ process.exit(0);
 
 /** While the CPU waits in its event loop there is nothing in that any more. */
 function saySoIfEmpty(): void {
+  realm.giveUpLoading();
   const word = realm.k.cpus.view(boot.index).at + CpuRecord.offset.sleeping;
   Atomics.compareExchange(realm.k.w, word, ASLEEP_IN_LOOP, ASLEEP_LOOP_EMPTY);
 }

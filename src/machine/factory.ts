@@ -23,6 +23,7 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { Script } from "node:vm";
 import { isOperation } from "../syscall/operation.js";
 import { handshake, hasPolls } from "../context/polls.js";
+import { atSpawnSite } from "../thread/spawnsite.js";
 import type { Polls } from "../thread/checkpoint.js";
 
 /** A portable entry: a top-level generator function of a program module. */
@@ -49,6 +50,8 @@ export interface LinkedProgram {
   readonly imports: readonly string[];
   /** Its portable entries, in order of evaluation. */
   readonly entries: readonly LinkedEntry[];
+  /** Where it starts threads: `file:line:column` of each spawn site, from number 1. */
+  readonly spawns: readonly string[];
   /** The id of the entry that it exports as `main`. */
   readonly main: string;
 }
@@ -127,6 +130,8 @@ interface Linkage {
   enter(): boolean;
   /** Passes on `made`, which call site `site` has got of `f`, and is about to delegate to; `mayLeave` is the caller's own. */
   call<T>(mayLeave: boolean, site: number, f: unknown, made: T): T;
+  /** Passes on the last argument of a call that may start a thread, and notes that it is spawn site `site`. */
+  at<T>(site: number, value: T): T;
   /** What a call that stands alone as a statement has returned, and what was called if that can be told. */
   use(call: string, f: unknown, value: unknown): void;
   readonly poll: Polls["poll"];
@@ -198,6 +203,7 @@ export async function instantiate(factory: Factory, bindings: Bindings): Promise
     enter,
     call: callSites(),
     use,
+    at: atSpawnSite,
     ...(bindings.polls ?? NO_POLLS),
   };
   handshake.used = true;

@@ -11,6 +11,10 @@
  *
  *     `__lwp_p` is `__lwp.poll`: as a variable of the function a poll costs a nanosecond, and not four.
  *
+ *   in any function, a call that may start a thread, which is told where it was (thread/spawn.ts):
+ *
+ *     pool.spawn(f, __lwp.at(3, x));                           says last of all that this is spawn site 3
+ *
  *   plain functions, arrow functions and async functions:
  *
  *     while (x) { __lwp.poll(false); … }                        can only end its thread
@@ -24,6 +28,7 @@
  */
 import type * as acorn from "acorn";
 import { POLLS_MARK } from "../context/polls.js";
+import { isMachineModule } from "./factory.js";
 
 /** A replacement of code[start..end). */
 export interface Edit {
@@ -40,11 +45,23 @@ export interface Insert extends Edit {
   readonly method?: string;
 }
 
-/** The insertions into a program. `outside` are names bound to what it imports: none of them is a thread function. */
-export function insertPolls(code: string, tree: acorn.Program, outside: ReadonlySet<string>): Insert[] {
+export interface Inserts {
+  readonly inserts: Insert[];
+  /** What stands in the code for each spawn site, from number 1. */
+  readonly spawns: readonly acorn.Node[];
+}
+
+/** The insertions into a program. `outside` are names bound to what it imports, and from where: none
+ * of them is a thread function. */
+export function insertPolls(
+  code: string,
+  tree: acorn.Program,
+  outside: ReadonlyMap<string, string>,
+): Inserts {
   const instrument = new Instrument(code, outside);
   instrument.visit(tree, null);
-  return instrument.inserts.filter(({ method }) => method === undefined || instrument.methods.has(method));
+  const { inserts, methods, spawns } = instrument;
+  return { inserts: inserts.filter(({ method }) => method === undefined || methods.has(method)), spawns };
 }
 
 /** What is done in a function. */
@@ -66,15 +83,16 @@ const PROLOGUE = "const __lwp_t=__lwp.enter(),__lwp_p=__lwp.poll;";
 
 class Instrument {
   readonly #code: string;
-  readonly #outside: ReadonlySet<string>;
+  readonly #outside: ReadonlyMap<string, string>;
   /** Where several have the same place, in their order there. */
   readonly inserts: Insert[] = [];
   /** Names of the methods, and other properties, that are thread functions. */
   readonly methods = new Set<string>();
+  readonly spawns: acorn.Node[] = [];
   /** Call sites so far. */
   #calls = 0;
 
-  constructor(code: string, outside: ReadonlySet<string>) {
+  constructor(code: string, outside: ReadonlyMap<string, string>) {
     this.#code = code;
     this.#outside = outside;
   }
@@ -103,9 +121,11 @@ class Instrument {
       case "YieldExpression":
         this.#yield(node, frame);
         return;
-      default:
-        this.#children(node, frame);
+      case "CallExpression":
+        this.#spawn(node);
+        break;
     }
+    this.#children(node, frame);
     this.#name(node);
   }
 
@@ -169,6 +189,21 @@ class Instrument {
     if (callee.type === "Identifier") return true;
     if (callee.type !== "MemberExpression" || callee.computed || callee.optional) return false;
     return callee.object.type === "Identifier" || callee.object.type === "ThisExpression";
+  }
+
+  /** A call of a method `spawn`, whosever. The last argument is told the site: nothing of the program runs after it. */
+  #spawn({ callee, arguments: args }: acorn.CallExpression): void {
+    const last = args.at(-1);
+    if (callee.type !== "MemberExpression" || callee.computed || last === undefined) return;
+    if (callee.property.type !== "Identifier" || callee.property.name !== "spawn") return;
+    // As of node:child_process.
+    const from = callee.object.type === "Identifier" ? this.#outside.get(callee.object.name) : undefined;
+    if (from !== undefined && !isMachineModule(from)) return;
+    const value = last.type === "SpreadElement" ? last.argument : last;
+    // In its parentheses it would be two arguments.
+    if (value.type === "SequenceExpression") return;
+    this.spawns.push(callee.property);
+    this.inserts.push(insertAt(value.start, `__lwp.at(${this.spawns.length},`), insertAt(value.end, ")"));
   }
 
   #yield(node: acorn.YieldExpression, frame: Frame | null): void {

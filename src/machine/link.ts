@@ -356,8 +356,8 @@ interface Rewriting {
   readonly imports: Set<string>;
   /** Declarations for line 1. */
   readonly prologue: string[];
-  /** Names that are bound to what is imported. */
-  readonly outside: Set<string>;
+  /** Names that are bound to what is imported, and from where. */
+  readonly outside: Map<string, string>;
   /** Properties of the object that the factory returns. */
   readonly exports: string[];
   /** Local name of what the program exports as `main`. */
@@ -371,7 +371,7 @@ function rewrite(path: string, { code, map }: Bundle, polls: boolean): LinkedPro
     edits: [],
     imports: new Set(),
     prologue: [],
-    outside: new Set(),
+    outside: new Map(),
     exports: [],
     main: undefined,
   };
@@ -386,7 +386,7 @@ function rewrite(path: string, { code, map }: Bundle, polls: boolean): LinkedPro
   };
   if (r.main === undefined) throw fail("no exported main");
   if (main === undefined) throw fail("main is no entry");
-  if (polls) addPolls(r, tree, map);
+  const spawns = polls ? addPolls(r, tree, map) : [];
   return {
     file: path,
     url: pathToFileURL(path).href,
@@ -394,14 +394,18 @@ function rewrite(path: string, { code, map }: Bundle, polls: boolean): LinkedPro
     map: JSON.stringify(map),
     imports: [...r.imports],
     entries,
+    spawns,
     main,
   };
 }
 
-/** Puts polls into loops, and shifts the columns of the source map accordingly. */
-function addPolls(r: Rewriting, tree: acorn.Program, map: RawSourceMap): void {
+/** Puts polls into loops, and shifts the columns of the source map accordingly. Returns where the spawn sites stand. */
+function addPolls(r: Rewriting, tree: acorn.Program, map: RawSourceMap): string[] {
+  const { inserts, spawns } = insertPolls(r.code, tree, r.outside);
+  const positions = new SourceMap(map as unknown as ConstructorParameters<typeof SourceMap>[0]);
+  const sites = spawns.map((node) => positionOf(positions, node));
   // In the order of their places; where two have the same, the order in which they come is the right one.
-  const inserts = insertPolls(r.code, tree, r.outside).sort((a, b) => a.start - b.start);
+  inserts.sort((a, b) => a.start - b.start);
   let line = 0;
   let lineStart = 0;
   const insertions = inserts.map(({ start, text, standsFor = start }): Insertion => {
@@ -414,6 +418,15 @@ function addPolls(r: Rewriting, tree: acorn.Program, map: RawSourceMap): void {
   });
   r.edits.push(...inserts);
   map.mappings = shiftColumns(map.mappings, insertions);
+  return sites;
+}
+
+/** `file:line:column` of a node of the bundle, in the program's own sources; "" if it stands in none. */
+function positionOf(positions: SourceMap, node: acorn.Node): string {
+  const { line, column } = node.loc!.start;
+  const found = positions.findEntry(line - 1, column);
+  if (!("originalSource" in found)) return "";
+  return `${fileURLToPath(found.originalSource)}:${found.originalLine + 1}:${found.originalColumn + 1}`;
 }
 
 /** Line 1 opens the factory and binds what it imports, the last line returns what it exports. */
@@ -448,12 +461,12 @@ function noteImport(r: Rewriting, { source, specifiers }: acorn.ImportDeclaratio
   for (const specifier of specifiers) {
     if (specifier.type === "ImportNamespaceSpecifier") {
       namespace = specifier.local.name;
-      r.outside.add(namespace);
+      r.outside.set(namespace, from);
       continue;
     }
     const name = specifier.type === "ImportDefaultSpecifier" ? "default" : nameOf(specifier.imported);
     names.push(name);
-    r.outside.add(specifier.local.name);
+    r.outside.set(specifier.local.name, from);
     bound.push(`${JSON.stringify(name)}:${specifier.local.name}`);
   }
   const imported = importFrom(r, from, names);

@@ -70,7 +70,6 @@ interface Waiter<T> {
 
 interface Loading extends Waiter<void> {
   left: number;
-  errors: string[];
 }
 
 type Living = Waiter<Exit>;
@@ -276,7 +275,8 @@ export class Machine {
     const embedded = () => !dedicated || busy() || this.#events.listening;
     // Where there is a clock, that says when it is time to ask this realm.
     const rest = () => {
-      if (this.kernel.selfClocked) this.#askIfStalled();
+      if (this.#realm.isLoading) this.#alive.watch(() => this.#realm.giveUpLoading());
+      else if (this.kernel.selfClocked) this.#askIfStalled();
     };
     const rise = () => this.#alive.hold();
     await this.#realm.runCpu(
@@ -301,13 +301,14 @@ export class Machine {
   #hear(news: News): void {
     switch (news.kind) {
       case "loaded": {
+        // Others may be loading still: the event loop must not run out because this realm is done.
+        if (!this.#realm.isLoading) this.#alive.hold();
         const loading = this.#loading.get(news.program);
         if (loading === undefined) return;
-        if (news.error !== null) loading.errors.push(news.error);
-        if (--loading.left > 0) return;
+        if (news.error === null && --loading.left > 0) return;
         this.#loading.delete(news.program);
-        if (loading.errors.length === 0) loading.resolve();
-        else loading.reject(new LinkError("ENOEXEC", loading.errors[0]));
+        if (news.error === null) loading.resolve();
+        else loading.reject(new LinkError("ENOEXEC", news.error));
         return;
       }
       case "spawned":
@@ -356,7 +357,7 @@ export class Machine {
     this.#check();
     const program = this.#next++;
     await new Promise<void>((resolve, reject) => {
-      this.#loading.set(program, { left: this.cpus, errors: [], resolve, reject });
+      this.#loading.set(program, { left: this.cpus, resolve, reject });
       for (let cpu = 0; cpu < this.cpus; cpu++) this.#post(cpu, { kind: "load", program, linked });
     }).catch((error: unknown) => {
       this.#unload(program);

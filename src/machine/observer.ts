@@ -57,15 +57,24 @@ export interface ListOptions {
 /** For people, or one line of JSON for each report. */
 export type ReportFormat = "text" | "json";
 
+/** A thread that failed. */
+export interface Failure {
+  readonly pid: number;
+  readonly lid: number;
+  readonly error: unknown;
+  /** `file:line:column`; "" = unknown. */
+  readonly spawnedAt: string;
+}
+
 export interface Observer {
   /** All threads by pid and lid. Takes no lock; callable from any realm, also of a machine that is dead. */
   list(k: Kernel, options?: ListOptions): LwpInfo[];
   /** Reports, with a newline at their end. */
   listing(k: Kernel, format: ReportFormat): string;
   /** An exception that ends its process. */
-  exception(k: Kernel, pid: number, lid: number, error: unknown, format: ReportFormat): string;
+  exception(k: Kernel, failure: Failure, format: ReportFormat): string;
   /** A thread that failed, and nobody joined it before its process ended. */
-  unjoined(k: Kernel, pid: number, lid: number, error: unknown, format: ReportFormat): string;
+  unjoined(k: Kernel, failure: Failure, format: ReportFormat): string;
   /** Nothing can wake anyone any more. */
   stall(k: Kernel, format: ReportFormat): string;
   /** The machine stopped, as CPU `cpu` (from 0) has seen; null: as a realm that is none. */

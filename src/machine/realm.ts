@@ -53,6 +53,8 @@ interface Program {
   /** Entries by number: their order in the linked program. */
   readonly entries: readonly ThreadMain[];
   readonly numbers: ReadonlyMap<ThreadMain, number>;
+  /** Where it starts threads. */
+  readonly spawns: readonly string[];
 }
 
 /** Modules of the machine's own copy that a program may import. */
@@ -78,6 +80,8 @@ export class Realm {
   readonly #format: ReportFormat;
   readonly #programs = new Map<number, Program>();
   readonly #factories = new Map<string, Factory>();
+  /** How to give up loading, for each program that is being loaded. */
+  readonly #loading = new Map<number, (why: string) => void>();
   readonly #steps: StepFunction[] = [];
   /** Who is told of an exception that ends a process, instead of standard error; by pid. */
   readonly #catchers = new Map<number, (error: unknown) => void>();
@@ -109,17 +113,20 @@ export class Realm {
     return {
       entryOf: (id, f) => this.#programs.get(id)?.numbers.get(f) ?? -1,
       entryAt: (id, entry) => program(id).entries[entry],
-      fatal: (pid, lid, error) => {
+      spawnSite: (id, site) => this.#programs.get(id)?.spawns[site - 1],
+      fatal: (pid, lid, error, spawnedAt) => {
         const catcher = this.#catchers.get(pid);
-        if (catcher === undefined) this.#say(observer().exception(this.k, pid, lid, error, this.#format));
+        if (catcher === undefined)
+          this.#say(observer().exception(this.k, { pid, lid, error, spawnedAt }, this.#format));
         else catcher(error);
       },
       diagnosed: (pid, lid, what) => this.#say(`lwp: ${what} (thread ${lid} of process ${pid})\n`),
       awaitHost,
       asyncContext,
-      unjoined: (pid, lid, error) => {
+      unjoined: (pid, lid, error, spawnedAt) => {
         const catcher = this.#catchers.get(pid);
-        if (catcher === undefined) this.#say(observer().unjoined(this.k, pid, lid, error, this.#format));
+        if (catcher === undefined)
+          this.#say(observer().unjoined(this.k, { pid, lid, error, spawnedAt }, this.#format));
         else catcher(error);
       },
     };
@@ -176,7 +183,7 @@ export class Realm {
     for (let c = asCpu(ci, () => procReap(this.k)); c !== null; c = asCpu(ci, () => procReap(this.k))) {
       const { pid } = c;
       const { program, seconds } = c;
-      const status = asCpu(ci, () => freeLeftovers(this.k, pid, c.status));
+      const status = asCpu(ci, () => freeLeftovers(this.k, pid, c.status, program));
       this.#tell({ kind: "exited", pid, program, status, seconds });
     }
     return true;
@@ -199,9 +206,33 @@ export class Realm {
   async #loadAside(letter: Extract<Letter, { kind: "load" }>): Promise<void> {
     const ci = this.ci as Cpu;
     hostwaitAdd(ci, 1);
-    const error = await this.load(letter);
+    const error = await this.loadOrGiveUp(letter);
     hostwaitAdd(ci, -1);
     this.#tell({ kind: "loaded", cpu: ci.index - 1, program: letter.program, error });
+  }
+
+  /** As `load`, but ends also when `giveUpLoading` is called, or the program is unloaded meanwhile. */
+  async loadOrGiveUp(letter: Extract<Letter, { kind: "load" }>): Promise<string | null> {
+    const { program, linked } = letter;
+    const givenUp = new Promise<string>((giveUp) => {
+      this.#loading.set(program, (why) => giveUp(`${linked.file}: ${why}`));
+    });
+    const loaded = this.load(letter);
+    void loaded.then(() => {
+      if (!this.#loading.delete(program)) this.unload(program);
+    });
+    return Promise.race([loaded, givenUp]);
+  }
+
+  /** Whether a program is being loaded. */
+  get isLoading(): boolean {
+    return this.#loading.size > 0;
+  }
+
+  /** The event loop of this realm is empty: what is still being loaded awaits something that never comes. */
+  giveUpLoading(): void {
+    for (const giveUp of this.#loading.values()) giveUp(NEVER_LOADED);
+    this.#loading.clear();
   }
 
   /** Loads a program here; null, or why that failed. */
@@ -224,7 +255,8 @@ export class Realm {
         polls: pollsOf(this.k),
       });
       const entries = linked.entries.map(({ id }) => instance.entries.get(id) as ThreadMain);
-      this.#programs.set(program, { instance, entries, numbers: new Map(entries.map((f, n) => [f, n])) });
+      const numbers = new Map(entries.map((f, n) => [f, n]));
+      this.#programs.set(program, { instance, entries, numbers, spawns: linked.spawns });
       const steps = instance.exports["steps"];
       if (Array.isArray(steps)) this.#steps.splice(0, this.#steps.length, ...(steps as StepFunction[]));
       return null;
@@ -237,6 +269,8 @@ export class Realm {
 
   /** Drops a program and what its threads have left here. */
   unload(program: number): void {
+    this.#loading.get(program)?.("it was unloaded");
+    this.#loading.delete(program);
     this.#programs.delete(program);
     this.#virtual?.drop(program);
     dropLocals(this.k);
@@ -304,6 +338,8 @@ export function hostKernel(
 export function mainOf(linked: LinkedProgram): { readonly entry: number; readonly comm: string } {
   return { entry: linked.entries.findIndex((e) => e.id === linked.main), comm: basename(linked.file) };
 }
+
+const NEVER_LOADED = "a top-level `await` never ended: nothing is left that could end it";
 
 /** Programs run as an ordinary user: the limits apply. */
 const DEFAULT_UID = 1000;

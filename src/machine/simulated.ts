@@ -20,6 +20,8 @@ import { Publisher } from "./channels.js";
 import { runClosure } from "./closure.js";
 import { EventHub, type EventOptions, EventStream, type EventType, tellExec } from "./events.js";
 import { LinkError, type LinkedProgram } from "./factory.js";
+import { Keepalive } from "./keepalive.js";
+import type { Letter } from "./letters.js";
 import { type ListOptions, type LwpInfo, observer, type ReportFormat } from "./observer.js";
 import { type Exit, exitOf, type Main, MachineError, type Process, StallError } from "./process.js";
 import { mainOf, Realm } from "./realm.js";
@@ -153,7 +155,7 @@ export class SimulatedMachine {
   async #start(linked: LinkedProgram, args: readonly string[]): Promise<Process> {
     this.#check();
     const program = this.#nextProgram++;
-    const error = await this.#realm.load({ kind: "load", program, linked });
+    const error = await this.#load({ kind: "load", program, linked });
     this.#check();
     const pid =
       error === null
@@ -162,6 +164,17 @@ export class SimulatedMachine {
     if (pid !== null && pid > 0) return this.#process(pid);
     this.#realm.unload(program);
     throw pid === null ? new LinkError("ENOEXEC", error as string) : new LwpError(-pid, "exec");
+  }
+
+  /** Loads a program; the error if it never ends, since the event loop is empty and no time passes. */
+  async #load(letter: Extract<Letter, { kind: "load" }>): Promise<string | null> {
+    const alive = new Keepalive();
+    alive.watch(() => this.#realm.giveUpLoading());
+    try {
+      return await this.#realm.loadOrGiveUp(letter);
+    } finally {
+      alive.close();
+    }
   }
 
   /** Makes a process whose `main` is a closure: what it returns is the exit status, as in a program. */
@@ -231,7 +244,7 @@ export class SimulatedMachine {
 
   #collect(): true {
     for (const { pid, program, status: raw, seconds } of this.#sim.collected.splice(0)) {
-      const status = asCpu(this.kernel.cpus.view(1), () => freeLeftovers(this.kernel, pid, raw));
+      const status = asCpu(this.kernel.cpus.view(1), () => freeLeftovers(this.kernel, pid, raw, program));
       if (program !== 0) this.#realm.unload(program);
       this.#living.get(pid)?.resolve(exitOf(pid, status, seconds));
       this.#living.delete(pid);

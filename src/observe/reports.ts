@@ -6,7 +6,7 @@
 import { inspect } from "node:util";
 import type { Kernel } from "../sys/kernel.js";
 import { mapStack } from "../machine/factory.js";
-import { fillObserver, type LwpInfo, type ReportFormat } from "../machine/observer.js";
+import { type Failure, fillObserver, type LwpInfo, type ReportFormat } from "../machine/observer.js";
 import { dump } from "./dump.js";
 import { cyclesOf } from "./graph.js";
 import { listLwps } from "./listing.js";
@@ -26,21 +26,26 @@ function listing(k: Kernel, format: ReportFormat): string {
   });
 }
 
-function exception(k: Kernel, pid: number, lid: number, error: unknown, format: ReportFormat): string {
-  const threads = listLwps(k, { pid });
-  const text =
-    `process ${pid}: thread ${lid} ended it with an exception:\n${errorText(error)}\n` +
-    `The threads of process ${pid}:\n${psTable(threads)}`;
-  return report(format, "exception", text, { pid, lid, error: errorFacts(error), threads });
+/** Where a thread was started, as its report says it. */
+function origin(spawnedAt: string): string {
+  return spawnedAt === "" ? "" : `, spawned at ${spawnedAt},`;
 }
 
-function unjoined(k: Kernel, pid: number, lid: number, error: unknown, format: ReportFormat): string {
+function exception(k: Kernel, { pid, lid, error, spawnedAt }: Failure, format: ReportFormat): string {
+  const threads = listLwps(k, { pid });
+  const text =
+    `process ${pid}: thread ${lid}${origin(spawnedAt)} ended it with an exception:\n${errorText(error)}\n` +
+    `The threads of process ${pid}:\n${psTable(threads)}`;
+  return report(format, "exception", text, { pid, lid, spawnedAt, error: errorFacts(error), threads });
+}
+
+function unjoined(k: Kernel, { pid, lid, error, spawnedAt }: Failure, format: ReportFormat): string {
   const who = threadText(
     listLwps(k, { pid }).find((l) => l.lid === lid) ?? { pid, lid, name: "", entry: "" },
     pid,
   );
-  const text = `process ${pid}: ${who} failed, and nobody has joined it:\n${errorText(error)}\n`;
-  return report(format, "unjoined", text, { pid, lid, error: errorFacts(error) });
+  const text = `process ${pid}: ${who}${origin(spawnedAt)} failed, and nobody has joined it:\n${errorText(error)}\n`;
+  return report(format, "unjoined", text, { pid, lid, spawnedAt, error: errorFacts(error) });
 }
 
 function stall(k: Kernel, format: ReportFormat): string {

@@ -35,6 +35,8 @@ export const threadFields = {
   room: area("t", 6),
   /** Realm in which it stays, with its values; 0 = it may run anywhere, and they travel. */
   realm: i32("~"),
+  /** Number of the place in its program where it was started; 0 = unknown. */
+  site: i32("~"),
   /** As the program calls it; may be empty. */
   name: cold(text("t", THREAD_NAMELEN)),
 } as const;

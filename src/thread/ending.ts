@@ -25,7 +25,7 @@ import { flushKicks } from "../kern/resched.js";
 import { spinEnter, spinExit } from "../kern/spin.js";
 import { Cancelled, cancelThread } from "./cancel.js";
 import { wakeWatchers } from "./combine.js";
-import { threadHost } from "./host.js";
+import { spawnedAt, threadHost } from "./host.js";
 import { putResult, takeValue } from "./passing.js";
 import { freeRecord, isGood } from "./record.js";
 import { runDestructors } from "./threadlocal.js";
@@ -57,7 +57,8 @@ export const threadEnding: Ending = {
     const t = recordOf(l);
     const how = howItEnded(t, error);
     if (how === THREAD_FAILED && (t === null || (t.flags & THREAD_DETACHED) !== 0)) {
-      threadHost(l.k).fatal(l.proc.pid, l.lid, error);
+      const site = t === null ? 0 : t.site;
+      threadHost(l.k).fatal(l.proc.pid, l.lid, error, spawnedAt(l.k, l.proc.program, site));
       if (t !== null) finish(l, t, THREAD_FAILED, undefined);
       return false;
     }
@@ -135,7 +136,7 @@ const STATUS_UNJOINED = 1;
  * joined, and reports each of these that failed. Returns the status, a failing one if there were any. Called by the CPU that
  * collects the process; what other realms keep for the records goes with `dropLocals`.
  */
-export function freeThreads(k: Kernel, pid: number, status: number): number {
+export function freeThreads(k: Kernel, pid: number, status: number, program: number): number {
   const { threads } = k;
   let failed = false;
   const last = threads.inUse === 0 ? 0 : threads.highWater;
@@ -145,7 +146,7 @@ export function freeThreads(k: Kernel, pid: number, status: number): number {
     if ((t.gen & 1) === 0 || t.pid !== pid) continue;
     if (t.state === THREAD_FAILED) {
       failed = true;
-      threadHost(k).unjoined(pid, t.lid, takeValue(k, t));
+      threadHost(k).unjoined(pid, t.lid, takeValue(k, t), spawnedAt(k, program, t.site));
     }
     freeRecord(k, t);
   }

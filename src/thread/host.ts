@@ -19,10 +19,12 @@ export interface RealmServices {
   entryOf(program: number, f: ThreadMain): number;
   /** The entry with that number. */
   entryAt(program: number, entry: number): ThreadMain;
-  /** An exception that ends a process; reported at once. */
-  fatal(pid: number, lid: number, error: unknown): void;
+  /** Where a program's spawn site stands: `file:line:column`; undefined if it has none of that number. */
+  spawnSite?(program: number, site: number): string | undefined;
+  /** An exception that ends a process; reported at once. `spawnedAt` is where its thread was started, "" = unknown. */
+  fatal(pid: number, lid: number, error: unknown, spawnedAt: string): void;
   /** A thread that failed, whose process ends and nobody has joined it: reported at once. */
-  unjoined(pid: number, lid: number, error: unknown): void;
+  unjoined(pid: number, lid: number, error: unknown, spawnedAt: string): void;
   /** A misuse, which is to be told besides being thrown (thread/misuse.ts): what was wrong. */
   diagnosed?(pid: number, lid: number, what: string): void;
   /** The asynchronous context of the caller, for a closure that it starts; null if the host has nothing in it. */
@@ -51,6 +53,11 @@ export function setThreadHost(k: Kernel, services: RealmServices): void {
 export function threadHost(k: Kernel): ThreadHost {
   if (k.threadHost === null) throw new Error("no thread library is attached to this kernel");
   return k.threadHost as ThreadHost;
+}
+
+/** Where a program's spawn site stands; "" = unknown. */
+export function spawnedAt(k: Kernel, program: number, site: number): string {
+  return site === 0 ? "" : (threadHost(k).spawnSite?.(program, site) ?? "");
 }
 
 /** Name of the function that a portable entry is; "" if this realm does not know it. */

@@ -5,6 +5,7 @@
  * is delivered as `ThreadError`.
  */
 import { EDEADLK, EINVAL } from "../sys/errno.js";
+import { cur } from "../sys/current.js";
 import type { Kernel } from "../sys/kernel.js";
 import type { Lwp } from "../sys/lwp.js";
 import {
@@ -21,6 +22,7 @@ import { spinExit } from "../kern/spin.js";
 import { fail } from "../syscall/operation.js";
 import { actOnCancel, Cancelled, isCancelled } from "./cancel.js";
 import { registerError } from "./handles.js";
+import { spawnedAt } from "./host.js";
 import { takeValue } from "./passing.js";
 import { freeRecord, lockThread } from "./record.js";
 import { BLOCK_RETRY, BlockingOperation, type WaitOptions } from "./wait.js";
@@ -32,7 +34,9 @@ export class ThreadError extends Error {
   readonly lid: number;
   /** The thread's name; may be empty. */
   readonly thread: string;
-  constructor(lid: number, cause: unknown, thread = "") {
+  /** Where its program started it, `file:line:column`; "" = unknown, as it is of what no linker has seen. */
+  readonly spawnedAt: string;
+  constructor(lid: number, cause: unknown, thread = "", spawnedAt = "") {
     const cancelled = cause instanceof Cancelled;
     const who = thread === "" ? `thread ${lid}` : `thread ${lid} (${thread})`;
     const what = cause instanceof Error ? cause.message : String(cause);
@@ -41,6 +45,7 @@ export class ThreadError extends Error {
     this.code = cancelled ? "ECANCELED" : "ETHREAD";
     this.lid = lid;
     this.thread = thread;
+    this.spawnedAt = spawnedAt;
   }
 }
 
@@ -70,10 +75,10 @@ export function collect(k: Kernel, t: ThreadRec): unknown {
       freeRecord(k, t);
     }
   }
-  const { name } = t;
+  const { name, site } = t;
   const cause = failed ? takeValue(k, t) : new Cancelled("Thread", { lid, pid: t.pid });
   freeRecord(k, t);
-  throw new ThreadError(lid, cause, name);
+  throw new ThreadError(lid, cause, name, spawnedAt(k, cur.lwp.proc.program, site));
 }
 
 export class JoinOperation<T> extends BlockingOperation<T> {

@@ -7,11 +7,11 @@ import { freeThreads } from "./ending.js";
 import { freeObjects } from "./object.js";
 
 /**
- * Gives back what process `pid`, which has no LWPs any more, has left. Called by the CPU that collects it. Returns its status
+ * Gives back what process `pid` of `program`, which has no LWPs any more, has left. Called by the CPU that collects it. Returns its status
  * (as in `wait`), which is a failing one if a thread failed and was never joined.
  */
-export function freeLeftovers(k: Kernel, pid: number, status: number): number {
+export function freeLeftovers(k: Kernel, pid: number, status: number, program = 0): number {
   freeObjects(k, pid);
   freeMessages(k, pid);
-  return freeThreads(k, pid, status);
+  return freeThreads(k, pid, status, program);
 }

@@ -30,6 +30,7 @@ import {
 import { Cancelled, setCancelState, setScopeFailed } from "./cancel.js";
 import { ThreadError } from "./join.js";
 import type { ThreadOptions } from "./spawn.js";
+import { takeSpawnSite } from "./spawnsite.js";
 import {
   type Args,
   CANCEL,
@@ -88,10 +89,11 @@ export class Scope {
   }
 
   #spawn<F>(options: ThreadOptions, f: F, args: unknown[]): Operation<Thread<Result<F>>> {
+    const site = takeSpawnSite();
     return quick("Scope.spawn", (l) => {
       if (!this.#open) fail(EINVAL, "Scope.spawn", l.lid, "the scope has been left");
       const request = { ...options, detached: false, owner: this.#owner };
-      const t = Thread[SPAWN](l, f, args, request);
+      const t = Thread[SPAWN](l, f, args, request, site);
       this.#threads.add(t);
       return t;
     });

@@ -132,14 +132,15 @@ export interface SpawnRequest extends ThreadOptions {
 }
 
 /**
- * Starts a thread; the handle that `handleOf` makes before it runs. Throws EAGAIN, ENOMEM, what cannot travel, and the errors
- * of the options.
+ * Starts a thread, of spawn site `site`; the handle that `handleOf` makes before it runs. Throws EAGAIN, ENOMEM, what cannot
+ * travel, and the errors of the options.
  */
 export function spawn<H>(
   l: Lwp,
   f: ThreadMain,
   args: readonly unknown[],
   options: SpawnRequest | null,
+  site: number,
   handleOf: (t: ThreadRec) => H,
 ): H {
   const { k } = l;
@@ -168,6 +169,7 @@ export function spawn<H>(
     if (l2 === null) fail(EAGAIN, "Thread.spawn", undefined, "the limit of LWPs is reached");
     t.pid = l.proc.pid;
     t.lid = l2.lid;
+    t.site = site;
     t.realm = entry >= 0 ? 0 : l.cpu.realm;
     if (options !== null) applyOptions(l2, t, options);
     // If it is detached it may be over, and its record gone, as soon as it has started.

@@ -44,6 +44,7 @@ import {
   type SpawnRequest,
   type ThreadOptions,
 } from "./spawn.js";
+import { takeSpawnSite } from "./spawnsite.js";
 import type { WaitOptions } from "./wait.js";
 
 /** Names that only the library uses. */
@@ -116,7 +117,8 @@ export class Thread<out T = unknown> {
    * Source: pthread_create(3).
    */
   static spawn<F extends ThreadFunction>(f: F, ...args: Args<F>): Operation<Thread<Result<F>>> {
-    return quick("Thread.spawn", (l) => Thread.#spawn(l, f, args, null));
+    const site = takeSpawnSite();
+    return quick("Thread.spawn", (l) => Thread.#spawn(l, f, args, null, site));
   }
 
   /**
@@ -129,13 +131,19 @@ export class Thread<out T = unknown> {
     return new Spawner(options);
   }
 
-  static #spawn<F>(l: Lwp, f: F, args: unknown[], options: SpawnRequest | null): Thread<Result<F>> {
-    return spawn(l, f as unknown as ThreadMain, args, options, Thread.#of);
+  static #spawn<F>(
+    l: Lwp,
+    f: F,
+    args: unknown[],
+    options: SpawnRequest | null,
+    site: number,
+  ): Thread<Result<F>> {
+    return spawn(l, f as unknown as ThreadMain, args, options, site, Thread.#of);
   }
 
   /** For `Spawner` and `Scope`. */
-  static [SPAWN]<F>(l: Lwp, f: F, args: unknown[], options: SpawnRequest): Thread<Result<F>> {
-    return Thread.#spawn(l, f, args, options);
+  static [SPAWN]<F>(l: Lwp, f: F, args: unknown[], options: SpawnRequest, site: number): Thread<Result<F>> {
+    return Thread.#spawn(l, f, args, options, site);
   }
 
   /** For `Scope`: as `cancel`, at once. */
@@ -426,7 +434,8 @@ export class Spawner {
 
   /** As `Thread.spawn`. */
   spawn<F extends ThreadFunction>(f: F, ...args: Args<F>): Operation<Thread<Result<F>>> {
-    return quick("Thread.spawn", (l) => Thread[SPAWN](l, f, args, this.#options));
+    const site = takeSpawnSite();
+    return quick("Thread.spawn", (l) => Thread[SPAWN](l, f, args, this.#options, site));
   }
 }
 
@@ -458,7 +467,7 @@ function failDetached(l: Lwp, t: ThreadRec): void {
     collect(k, t);
   } catch (error) {
     if (!(error instanceof ThreadError)) throw error;
-    threadHost(k).fatal(l.proc.pid, lid, error.cause);
+    threadHost(k).fatal(l.proc.pid, lid, error.cause, error.spawnedAt);
     procKill(k, l.proc.pid, FATAL_SIGNAL);
   }
 }

@@ -24,6 +24,18 @@ describe("exit status", () => {
     ["yield* lwpCreate(function* () { yield* procExit(9); }); yield* lwpExit();", 9],
   ];
   for (const [body, wanted] of STATUSES) {
+    for (const options of [["--cpus", "1"], ["--cpus", "2"], ["--sim"]]) {
+      test(`a program that awaits for ever while it is loaded could not start (${options.join(" ")})`, async () => {
+        const dependency = program("export const x = await new Promise(() => {});");
+        const file = program(
+          `import { x } from ${JSON.stringify(dependency)}; export function* main() { return x; }`,
+        );
+        const { status, stdout, stderr } = await lwp("run", ...options, file);
+        const said = `lwp: ${file}: a top-level \`await\` never ended: nothing is left that could end it\n`;
+        assert.deepEqual([status, stdout, stderr], [2, "", said]);
+      });
+    }
+
     test(`of a main that does { ${body} } is ${wanted}`, async () => {
       const text = `
         import { lwpCreate, lwpExit, procExit } from "lwp/syscall";

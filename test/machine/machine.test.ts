@@ -184,12 +184,28 @@ describe("machines", () => {
 
   test("a program that awaits for ever while it is loaded holds up neither others nor the shutdown", async () => {
     const machine = await boot({ cpus: 2 });
-    const loading = machine.exec(program("await new Promise(() => {}); export function* main() {}"));
+    // Something may still come, as far as anybody can tell.
+    const text =
+      "globalThis.kept = setInterval(() => {}, 1e6); await new Promise(() => {}); export function* main() {}";
+    const loading = machine.exec(program(text));
     // It may be rejected before this test comes to look.
     loading.catch(() => {});
     assert.equal((await exec(machine, "export function* main() { return 4; }")).status, 4);
     await machine.shutdown();
     await assert.rejects(loading, MachineError);
+    clearInterval((globalThis as { kept?: NodeJS.Timeout }).kept);
+  });
+
+  test("a program that awaits what can never come is not loaded, and others are all the same", async () => {
+    await withMachine({ cpus: 2 }, async (machine) => {
+      const file = program("await new Promise(() => {}); export function* main() {}");
+      // Of this realm's event loop nobody can tell; of the worker's one can.
+      const timer = setInterval(() => {}, 1e6);
+      const message = `${file}: a top-level \`await\` never ended: nothing is left that could end it`;
+      await assert.rejects(machine.exec(file), { name: "LinkError", code: "ENOEXEC", message });
+      clearInterval(timer);
+      assert.equal((await exec(machine, "export function* main() { return 4; }")).status, 4);
+    });
   });
 
   test("`await using` shuts down, and a second shutdown is no harm", async () => {
