@@ -14,25 +14,30 @@ import {
   boot,
   type BootOptions,
   Channel,
+  checkpoint,
   Condition,
+  ExitError,
   type Machine,
+  MachineError,
   Mutex,
   Once,
   type Operation,
+  run,
   RwLock,
   Scope,
   Semaphore,
   SharedBytes,
   Signals,
   SpinLock,
+  StallError,
   Thread,
   ThreadError,
   ThreadLocal,
   until,
 } from "lwp";
 import * as K from "lwp/kernel";
-import { lwpCreate, lwpWait } from "lwp/syscall";
-import { allMembers, codesOf, exported } from "../support/declarations.js";
+import { lwpCreate, lwpWait, procExit } from "lwp/syscall";
+import { allMembers, codesOf, commentOf, exported } from "../support/declarations.js";
 import { program } from "../support/host.js";
 import { ThreadMachine } from "../support/threads.js";
 
@@ -50,7 +55,9 @@ function* thrown(body: Attempt): Generator<K.Token, unknown, undefined> {
 
 function nameOf(error: unknown): unknown {
   if (!(error instanceof Error)) return error;
-  if (error instanceof ThreadError) return "ThreadError";
+  for (const Class of [ThreadError, ExitError, StallError, MachineError]) {
+    if (error instanceof Class) return Class.name;
+  }
   const { code } = error as { code?: unknown };
   return typeof code === "string" ? code : error.name;
 }
@@ -377,6 +384,16 @@ const BODIES: Record<string, Attempt> = {
   "Thread.priority EINVAL": function* () {
     Thread.self.priority = 64;
   },
+  "checkpoint ECANCELED": function* () {
+    yield* Thread.self.cancel();
+    yield* checkpoint();
+  },
+  "until ENOTSUP": function* () {
+    yield* until(Promise.resolve());
+  },
+  "until TypeError": function* () {
+    yield* until(1 as never);
+  },
   "Thread.name EINVAL": function* () {
     Thread.self.name = "a name of more than thirty-one letters";
   },
@@ -499,6 +516,17 @@ Object.assign(PROVOKED, {
     }),
   "Thread.self ESRCH": () => provoke(outsideThreads(() => Thread.self)),
   "Scope.constructor ESRCH": () => provoke(outsideThreads(() => new Scope())),
+  "boot RangeError": () => outcome(boot({ cpus: 33 })),
+  "boot TypeError": () => outcome(boot({ accounting: "none" as "exact" })),
+  "run ExitError": () => outcome(run(exits)),
+  "run MachineError": () => outcome(run(panics)),
+  "Machine.run ExitError": () => onMachine((machine) => machine.run(exits)),
+  "Machine.run MachineError": () => onMachine((machine) => machine.run(panics)),
+  "Machine.spawn MachineError": () =>
+    onMachine(async (machine) => {
+      await machine.shutdown();
+      machine.spawn(nothing);
+    }),
   "Machine.exec ENOENT": () => onMachine((machine) => machine.exec("there-is-none.ts")),
   "Machine.exec ENOEXEC": () => onMachine((machine) => machine.exec(program("export const main = 1;"))),
   "Machine.exec ENOMEM": () =>
@@ -515,6 +543,21 @@ Object.assign(PROVOKED, {
 });
 
 const MAIN = "export function* main() {}";
+
+/** What a promise is rejected with. */
+async function outcome(promise: Promise<unknown>): Promise<unknown> {
+  return promise.then(() => "nothing", nameOf);
+}
+
+/** Ends its process before it returns. */
+function* exits(): Generator<K.Token, void, undefined> {
+  yield* procExit(3);
+}
+
+/** Stops its machine. */
+function* panics(): Generator<K.Token, void, undefined> {
+  K.panic(K.cur.lwp.k, "on purpose");
+}
 
 /** What a call to a machine throws, or rejects with. */
 async function onMachine(call: (machine: Machine) => unknown, options: BootOptions = {}): Promise<unknown> {
@@ -553,6 +596,10 @@ const ELSEWHERE: Record<string, readonly [file: string, name: string]> = {
   // A count of 2^31 is set there, not reached.
   "Mutex.lock EAGAIN": ["thread/mutex.test.ts", "recursive counts up to EAGAIN"],
   "Mutex.tryLock EAGAIN": ["thread/mutex.test.ts", "counts for a recursive one up to EAGAIN"],
+  "boot WorkersError": ["machine/embed-means.test.ts", "machines in a script"],
+  "Machine.ready WorkersError": ["machine/embed-means.test.ts", "machines in a script"],
+  // They need an event loop with nothing else in it.
+  "run StallError": ["observe/stall.test.ts", "run() rejects with the report"],
   "Thread.with EPERM": ["thread/thread.test.ts", "a real-time one EPERM for an ordinary user"],
 };
 
@@ -724,9 +771,10 @@ describe("is thrown:", () => {
   }
 });
 
-/** Errors that a member's comment names: codes, and classes. */
+/** Errors that a comment names: codes, and classes. */
 function documented(comment: string): string[] {
-  return [...codesOf(comment), ...(comment.match(/\b(?:DataClone|Range|Thread|Type)Error\b/g) ?? [])];
+  const classes = comment.match(/\b(?:DataClone|Exit|Machine|Range|Stall|Thread|Type|Workers)Error\b/g);
+  return [...new Set([...codesOf(comment), ...(classes ?? [])])];
 }
 
 describe("of what is documented nothing is left out:", () => {
@@ -734,6 +782,11 @@ describe("of what is documented nothing is left out:", () => {
     if (isType || /Error$|^Cancelled$|^ThreadExit$|^Spawner$/.test(name)) continue;
     test(name, () => {
       const missing: string[] = [];
+      const own = commentOf(file, name);
+      for (const code of own === null ? [] : documented(own)) {
+        const key = `${name} ${code}`;
+        if (!(key in PROVOKED) && !(key in ELSEWHERE)) missing.push(key);
+      }
       for (const { name: member, comment, signature } of allMembers(file, name)) {
         const call = `${name}.${member}`;
         if (signature.includes("options?: WaitOptions") && !(call in WAITS))

@@ -27,6 +27,7 @@ function exportsOf(file: string): Exported[] {
     for (const item of list.split(",")) {
       const isType = types !== undefined || /^\s*type /.test(item);
       const name = item.replace(/^\s*type /, "").trim();
+      if (name === "") continue;
       found.push({ name, isType, file: resolve(dirname(file), from.replace(/\.js$/, ".d.ts")) });
     }
   }
@@ -87,5 +88,18 @@ export function codesOf(comment: string): string[] {
   return [...new Set(codes)].filter((code) => !original.includes(code));
 }
 
+/** The comment of a function, of each of its overloads; null if the file declares no such function. */
+export function commentOf(file: string, name: string): string | null {
+  const text = readFileSync(file, "utf8");
+  const found = [
+    ...text.matchAll(
+      new RegExp(`(\\/\\*\\*(?:(?!\\*\\/)[\\s\\S])*\\*\\/\\n)?export declare function ${name}\\b`, "g"),
+    ),
+  ];
+  return found.length === 0 ? null : found.map(([, comment = ""]) => comment).join("");
+}
+
 /** Everything that the package exports under its name. */
 export const exported = exportsOf(join(dist, "index.d.ts"));
+/** The same under `lwp/syscall`. */
+export const exportedSyscalls = exportsOf(join(dist, "syscall/index.d.ts"));

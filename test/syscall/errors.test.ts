@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import * as K from "lwp/kernel";
 import * as S from "lwp/syscall";
+import { codesOf, commentOf, exportedSyscalls } from "../support/declarations.js";
 import { attempt, TestMachine } from "../support/sim.js";
 
 type Call = Generator<K.Token, unknown, undefined>;
@@ -251,6 +252,61 @@ function outcome(body: (m: TestMachine) => Call): { value?: unknown; error?: unk
   assert.equal(m.lwp(p, 1).lid, 1);
   return result;
 }
+
+/** Errors of calls that the matrix does not have. */
+const MORE: Record<string, Record<string, (m: TestMachine) => Call>> = {
+  setuid: {
+    EINVAL: () => S.setuid(-1) as Call,
+    EPERM: () => S.setuid(5) as Call,
+    EAGAIN: function* (m) {
+      fillCreds(m);
+      return yield* S.setuid(200);
+    },
+  },
+  seteuid: {
+    EINVAL: () => S.seteuid(1.5) as Call,
+    EPERM: () => S.seteuid(5) as Call,
+    EAGAIN: function* (m) {
+      fillCreds(m);
+      return yield* S.seteuid(200);
+    },
+  },
+  sysctl: {
+    ENOENT: () => S.sysctl("kern.none") as Call,
+    ENOTDIR: () => S.sysctl("kern.maxlwp.x") as Call,
+    EISDIR: () => S.sysctl("kern") as Call,
+    EPERM: () => S.sysctl("kern.maxlwp", 5) as Call,
+    EINVAL: function* () {
+      K.cur.lwp.cred!.euid = 0;
+      return yield* S.sysctl("kern.maxlwp", -1);
+    },
+  },
+};
+
+/** A superuser, and no room for credentials. */
+function fillCreds(m: TestMachine): void {
+  K.cur.lwp.cred!.euid = 0;
+  while (K.poolGet(m.k.creds) !== null);
+}
+
+describe("the errors that a call's comment names", () => {
+  for (const { name, file, isType } of exportedSyscalls) {
+    const comment = isType ? null : commentOf(file, name);
+    if (comment === null) continue;
+    const cases = { ...MATRIX[name]?.cases, ...MORE[name] };
+    test(`${name}: each is provoked`, () => {
+      // Before that it says what the call does, to others also.
+      const [, errors = ""] = /\bErrors?: ([\s\S]*)/.exec(comment) ?? [];
+      const missing = codesOf(errors).filter((code) => !(code in cases));
+      assert.deepEqual(missing, []);
+      for (const [code, body] of Object.entries(MORE[name] ?? {})) {
+        const { value, error } = outcome(body);
+        assert.ok(error instanceof S.LwpError, `${code}: ${String(value ?? error)}`);
+        assert.deepEqual([error.code, error.syscall], [code, name]);
+      }
+    });
+  }
+});
 
 describe("error matrix", () => {
   test("SYS-70: the rows are those of the calls that there are", () => {
