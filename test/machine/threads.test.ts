@@ -139,7 +139,10 @@ describe("errors of a thread", () => {
     `;
     const { status, stderr } = await lwpRun(text, 2);
     assert.equal(status, 134, stderr);
-    assert.match(stderr, /thread 2 ended it with an exception:\nError: unheard\n +at fails \(.*\.ts:9:\d+\)/);
+    assert.match(
+      stderr,
+      /thread 2, spawned at .*\.ts:4:\d+, ended it with an exception:\nError: unheard\n +at fails \(.*\.ts:9:\d+\)/,
+    );
     assert.match(stderr, /\[cause\]: Error: deeper/);
   });
 
@@ -176,7 +179,7 @@ describe("errors of a thread", () => {
     `;
     const { status, stderr } = await lwpRun(text, 2);
     assert.equal(status, 134, stderr);
-    assert.match(stderr, /thread 2 ended it with an exception:\nError: before/);
+    assert.match(stderr, /thread 2, spawned at .*, ended it with an exception:\nError: before/);
   });
 });
 
