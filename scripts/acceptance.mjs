@@ -21,9 +21,9 @@ for (const [i, { name, check }] of lines.entries()) {
     verdict = `holds   ${await check(tools)}`;
   } catch (error) {
     process.exitCode = 1;
-    verdict = `FAILS   ${error.message}`;
+    verdict = `NOT REACHED   ${error.message}`;
   }
   process.stdout.write(
-    `${String(i + 1).padStart(2)}  ${name}\n    ${verdict.replaceAll("\n", "\n            ")}\n`,
+    `${String(i + 1).padStart(2)}  ${name}\n    ${verdict.replaceAll(/\n+/g, "\n            ")}\n`,
   );
 }

@@ -69,11 +69,28 @@ export function numbered(list) {
   };
 }
 
+/** Runs the parts of a line, all of them, whatever becomes of one; throws if one did. */
+export async function parts(...checks) {
+  let holds = true;
+  const said = [];
+  for (const check of checks) {
+    try {
+      said.push((await check()).trim());
+    } catch (error) {
+      holds = false;
+      said.push(`not: ${error.message.trim()}`);
+    }
+  }
+  const text = said.join("\n");
+  if (!holds) throw new Error(text);
+  return text;
+}
+
 /** Judges figures: every row is `[what, value, limit]`, and holds if the value is at most the limit. */
 export function judge(rows) {
   const shown = rows.map(
     ([what, value, limit]) =>
-      `${value <= limit ? "     " : "SHORT"} ${what}: ${value.toPrecision(3)}, at most ${limit.toPrecision(3)}`,
+      `${value <= limit ? "     " : "SHORT"} ${what}: ${value.toPrecision(3)}${limit === Number.POSITIVE_INFINITY ? "" : `, at most ${limit.toPrecision(3)}`}`,
   );
   const text = `\n${shown.join("\n")}`;
   if (rows.some(([, value, limit]) => !(value <= limit))) throw new Error(text);
