@@ -63,10 +63,11 @@ export const threadEnding: Ending = {
       return false;
     }
     if (t === null) return true;
+    const { site } = t;
     const detached = finish(l, t, how, error instanceof ThreadExit ? error.value : error);
     if (how !== THREAD_FAILED || !detached) return true;
     // Since it was asked above: nobody else hears of it.
-    threadHost(l.k).fatal(l.proc.pid, l.lid, error);
+    threadHost(l.k).fatal(l.proc.pid, l.lid, error, spawnedAt(l.k, l.proc.program, site));
     return false;
   },
   destructors(l, locals, returned) {

@@ -719,6 +719,27 @@ describe("cancellation", () => {
     assert.deepEqual([status, seen], [0, ["disabled"]]);
   });
 
+  test("what a thread throws that is detached while its error is being put away ends its process", () => {
+    const error = new Error("unheard");
+    // Read when the error is put away: another CPU may do it at this moment.
+    Object.defineProperty(error, "detaches", {
+      enumerable: true,
+      get: () => void Thread.self.detach()[Symbol.iterator]().next(),
+    });
+    const fails = function* (): Generator<K.Token, void> {
+      throw error;
+    };
+    const m = new ThreadMachine({ entries: [fails] });
+    const main = function* (): Generator<K.Token, void> {
+      yield* Thread.spawn(fails);
+      for (let n = 0; n < 10; n++) yield* Thread.sleep(10);
+    };
+    assert.throws(
+      () => m.runToEnd(main),
+      (told) => told === error,
+    );
+  });
+
   test("Cancelled that is caught and not thrown on leaves cancellation disabled; a detached thread ends in silence", () => {
     everywhere(function* (m, gate) {
       const t = yield* Thread.spawn(function* () {

@@ -101,7 +101,8 @@ function* scenario(call: string, state: string): Run<Outcome> {
   for (const at of [STOP, RELEASE, HOLDING, TARGET]) store(at, 0);
   outcome = { call: "", state: "", slept: null, park: "" };
   const number = Object.keys(CALLS).indexOf(call) * 4 + Object.keys(STATES).indexOf(state);
-  start(LAUNCH, number, 2);
+  // The other CPU than this one, where main may have been taken.
+  start(LAUNCH, number, 3 - K.cur.cpu.realm);
   while (state === "blocked" && load(HOLDING) === 0) yield* S.schedYield();
   store(TARGET, yield* S.lwpCreate(() => target(state)));
   // The launcher, the target, who acts, who holds the mutex; they end in any order.
