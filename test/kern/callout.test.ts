@@ -212,6 +212,14 @@ suite("the wheel", () => {
     });
   }
 
+  test("BLK-71: one that is scheduled again for the tick it is pending for keeps its place", () => {
+    const m = new CalloutMachine();
+    const [first, second] = [m.callout(1), m.callout(2)];
+    for (const c of [first, second, first]) m.schedule(c, 3);
+    m.ticks(3);
+    assert.deepEqual(m.names(), [1, 2]);
+  });
+
   test("BLK-70: those of one tick run in the order in which they were filed", () => {
     const m = new CalloutMachine();
     for (const [name, delay] of [

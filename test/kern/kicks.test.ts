@@ -33,6 +33,9 @@ class Scene {
     this.#told = [];
   };
 
+  /** Who was told since `note`, or since the last answer. */
+  readonly told = (): string[] => this.#told.splice(0);
+
   readonly check = (): void => {
     this.checks++;
     assert.deepEqual(
@@ -122,7 +125,6 @@ const CALLS: Record<string, (s: Scene) => void> = {
   },
   "a cross-call of low priority": (s) => {
     s.m.runToEnd(function* () {
-      yield* K.xcUnicast(s.m.k, 0, K.XC_NULLOP, 0, 0, s.m.cpu(0));
       s.note();
       yield* K.xcUnicast(s.m.k, 0, K.XC_NULLOP, 0, 0, s.m.cpu(0));
       s.check();
@@ -134,6 +136,16 @@ const CALLS: Record<string, (s: Scene) => void> = {
       yield* K.xcUnicast(s.m.k, K.XC_HIGHPRI, K.XC_NULLOP, 0, 0, K.cur.cpu);
       s.check();
     });
+  },
+  "a cross-call of high priority, the CPU that it is for": (s) => {
+    const told = s.told;
+    s.m.runToEnd(function* () {
+      told();
+      const other = s.m.cpu(2 - K.cur.cpu.index);
+      yield* K.xcUnicast(s.m.k, K.XC_HIGHPRI, K.XC_NULLOP, 0, 0, other);
+      assert.deepEqual(told(), [`CPU ${other.index - 1}`]);
+    });
+    s.checks++;
   },
   "an LWP that suspends itself": (s) => {
     s.between(K.LSSUSPENDED, "userret.suspended");

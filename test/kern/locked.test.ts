@@ -129,6 +129,65 @@ const CASES: Record<string, Case> = {
       p.killed = 0;
     },
   ],
+  "lwpReclaim, that of the pool of LWPs": (k) => [
+    [k.lwps.header + K.POOL_LOCK],
+    () => assert.deepEqual(K.lwpReclaim(k).next(), { done: true, value: 0 }),
+  ],
+  "the function of a cross-call of high priority, that of such calls": (k) => {
+    k.xc.hiFunc = K.XC_NULLOP;
+    return [[k.xc.hiLock], () => K.xcPoll(K.cur.cpu)];
+  },
+  "asking for one, the same": (k) => [
+    [k.xc.hiLock],
+    () => assert.equal(K.xcUnicast(k, K.XC_HIGHPRI, K.XC_NULLOP, 0, 0, K.cur.cpu).next().done, true),
+  ],
+  "waiting for one that is done, the same": (k) => {
+    k.xc.hiHead = k.xc.hiDone = 1;
+    return [[k.xc.hiLock], () => assert.equal(K.xcWait(k, -1).next().done, true)];
+  },
+  "procStopCallout, proc_lock, then p_lock": (k, p) => [[k.g.procLock, p.lock], () => K.procStopCallout(k)],
+  "suspendsched, proc_lock, then p_lock, then that of the run queue": (k, p) => [
+    [k.g.procLock, p.lock, K.cur.cpu.mutex],
+    () => {
+      K.suspendsched(k);
+      p.stat = K.SACTIVE;
+      (p.parent as K.Proc).nstopchild--;
+    },
+  ],
+  "pserializePerform, that of the queues": (k) => {
+    k.psz.pending = 1;
+    return [
+      [k.psz.lock],
+      () => {
+        K.pserializeSwitchpoint(K.cur.cpu);
+        k.psz.pending = 0;
+      },
+    ];
+  },
+  "softclock, that of those who wait for a callout to be over": (k) => {
+    k.slots.calloutHandlers[9] = () => {};
+    const c = pending(k);
+    K.calloutReset(k, c, 1, 9, 0);
+    k.g.ticks++;
+    return [[K.cur.cpu.haltLock], () => K.clockPoll(K.cur.cpu)];
+  },
+  "unpark of nobody, p_lock": (_k, p) => [[p.lock], () => K.unpark(p, 4711, 0)],
+  "lwpCtlAlloc, the first of the process, p_lock": (_k, p, l) => [
+    [p.lock],
+    () => assert.equal(K.lwpCtlAlloc(l), 0),
+  ],
+  "the flag that stops a process at an event, p_lock": (k, p) => [
+    [p.lock],
+    () => K.sysctl(k, 0, `proc.${p.pid}.stopfork`, 1),
+  ],
+  "turnstileLookup, that of the object's chain, until turnstileExit": (k) => [
+    [K.tschain(k, k.scratch)],
+    () => {
+      assert.equal(K.turnstileLookup(k, k.scratch), null);
+      assert.ok(K.spinOwned(k, K.tschain(k, k.scratch)));
+      K.turnstileExit(k, k.scratch);
+    },
+  ],
   "lwpCtlAlloc, that of the process's pages": (k, p, l) => {
     assert.equal(K.lwpCtlAlloc(l), 0);
     K.lwpCtlFree(l);

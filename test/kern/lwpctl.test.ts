@@ -258,6 +258,12 @@ test("LWP-109: the last LWP of a process gives up words, pages, region and heade
   });
   assert.deepEqual([p.lwpctl, m.k.lcprocs.inUse, m.k.lcpages.inUse], [0, 0, 0]);
   assert.equal(m.k.w[m.k.umem + K.UMEM_INUSE], before);
+  inThread(m, function* () {
+    yield* S.lwpCtl();
+    const l = K.cur.lwp;
+    K.lwpCtlExit(l);
+    assert.deepEqual([l.lwpctl, l.lcpage], [0, 0], "its switches are written nowhere from here on");
+  });
   const m2 = machine();
   m2.spawn(function* () {
     yield* S.lwpCtl();

@@ -180,6 +180,7 @@ test("a pool hands out zeroed records until its limit, and the last one freed fi
     K.poolPut(lwps, b);
     assert.deepEqual([lwps.inUse, lwps.highWater], [3, 5]);
     assert.equal(K.poolGet(lwps), b);
+    assert.equal(m.k.w[b.at + 1], 0, "what linked it to the next free one");
     assert.equal(K.poolGet(lwps), a);
     assert.deepEqual([a.lid, a.rtime, a.name, a.private], [0, 0, "", 0]);
     const { words, coldWords } = K.LwpRecord;

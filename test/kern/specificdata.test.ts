@@ -28,6 +28,16 @@ function inThread(m: TestMachine, body: ThreadBody): K.Proc {
   return p;
 }
 
+test("a process that is set up anew has no values, whatever stands there", () => {
+  const m = machine();
+  m.runToEnd(function* () {
+    const p = K.cur.lwp.proc;
+    p.specdataref = 77;
+    K.procInitspecific(p);
+    assert.equal(p.specdataref, 0);
+  });
+});
+
 /** The two domains behind one face. */
 const DOMAINS = [
   {

@@ -342,6 +342,12 @@ describe("kern.proc2", () => {
       siglist: [1 | 2 | 6, 0],
       sigmask: [0, 8 | 24],
     });
+    // The message of the last sleep stays behind.
+    const asleep = m.lwp(p, 1).wchan;
+    m.lwp(p, 1).wchan = 0;
+    const awake = m.asCpu(() => K.kinfoProc2(p));
+    assert.deepEqual([awake.wmesg, awake.wchan], ["", 0]);
+    m.lwp(p, 1).wchan = asleep;
     p.stat = K.SDYING;
     assert.deepEqual(
       [m.asCpu(() => K.kinfoProc2(p)).lid, m.asCpu(() => K.kinfoProc2(p)).stat],

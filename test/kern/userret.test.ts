@@ -72,6 +72,22 @@ describe("userret", () => {
     }
   });
 
+  test("LWP-84: what the CPU was asked for is looked at until nothing is left: a tick and a cross-call at once", () => {
+    const m = new TestMachine();
+    const seen: unknown[] = [];
+    m.k.slots.crosscalls[9] = () => void seen.push("cross-call");
+    m.runToEnd(function* () {
+      const ci = K.cur.cpu;
+      yield* K.xcUnicast(m.k, K.XC_HIGHPRI, 9, 0, 0, ci);
+      const { tick } = ci;
+      m.k.g.ticks = tick + 1;
+      ci.attention |= K.ATTN_TICK;
+      K.userret(K.cur.lwp);
+      seen.push(ci.tick - tick, ci.attention);
+    });
+    assert.deepEqual(seen, ["cross-call", 1, 0]);
+  });
+
   test("LWP-84: without any of the flags the loop is not entered; with each of them it is", () => {
     // Flags that leave the loop by themselves; the others are seen to halt or end the LWP below.
     const entered: string[] = [];
