@@ -32,6 +32,8 @@ const nearest = 4;
 const simulated = ["test/kern/", "test/syscall/", "test/property/"];
 /** Those on real CPUs, where one may be late because others use them: what catches a mutant here does so twice. */
 const lockstep = ["test/lockstep/"];
+/** Those of what is built on the kernel, on both: only the ones nearest to a mutant run. */
+const above = ["test/thread/"];
 
 const options = readCommandLine();
 const explained = new Map(
@@ -75,17 +77,18 @@ function readCommandLine() {
 async function main(folder) {
   const began = performance.now();
   const copies = Array.from({ length: concurrency }, (_, n) => copyPackage(folder, String(n)));
-  const files = [...findTestFiles(simulated), ...findTestFiles(lockstep)];
+  const files = [...findTestFiles(simulated), ...findTestFiles(lockstep), ...findTestFiles(above)];
   const tests = await inParallel(files, concurrency, async (test) => {
     const where = copies.pop();
-    const isReal = lockstep.some((part) => test.includes(`/${part}`));
+    const isIn = (folders) => folders.some((folder) => test.includes(`/${folder}`));
+    const isReal = isIn(lockstep) || isIn(above);
     // Random programs reach what is commonly reached, and take long enough.
     const coverage = isReal || test.includes("/test/property/") ? null : path.join(where, "coverage");
     const { failed, work } = await runFiles(where, [test], coverage);
-    const reach =
-      coverage === null || failed !== null ? () => true : reachOf(coverage, path.join(where, "dist/kern"));
+    const known = coverage !== null && failed === null;
+    const reach = known ? reachOf(coverage, path.join(where, "dist/kern")) : () => true;
     copies.push(where);
-    return { test, isReal, failed, work, reach };
+    return { test, isReal, isAbove: isIn(above), failed, work, reach };
   });
   const broken = tests.find(({ failed }) => failed !== null);
   if (broken !== undefined) {
@@ -166,14 +169,15 @@ function stages(m, tests) {
   const exported = [...compiled(m.file).matchAll(/export \{ \w+\$ as (\w+) \}/g)].map(([, name]) => name);
   const own = `/${m.file.replace(/\.js$/, ".test.js")}`;
   const weight = ({ test }) => {
-    if (test.endsWith(own)) return Number.POSITIVE_INFINITY;
+    if (test.endsWith(own)) return 1000;
     const text = readFileSync(test, "utf8");
     return exported.filter((name) => new RegExp(`\\b${name}\\b`).test(text)).length;
   };
-  const reaching = tests.filter(({ isReal, reach }) => !isReal && reach(m.file, m.at));
-  const first = reaching.toSorted((a, b) => weight(b) - weight(a)).slice(0, nearest);
-  const rest = reaching.filter((t) => !first.includes(t)).sort((a, b) => a.work - b.work);
-  return [first, rest, tests.filter(({ isReal }) => isReal)].filter((stage) => stage.length > 0);
+  const near = tests.filter((t) => (t.isAbove || !t.isReal) && t.reach(m.file, m.at) && weight(t) > 0);
+  const first = near.toSorted((a, b) => weight(b) - weight(a)).slice(0, nearest);
+  const rest = tests.filter((t) => !t.isReal && !first.includes(t) && t.reach(m.file, m.at));
+  rest.sort((a, b) => a.work - b.work);
+  return [first, rest, tests.filter((t) => t.isReal && !t.isAbove)].filter((stage) => stage.length > 0);
 }
 
 function compiled(file) {

@@ -44,7 +44,7 @@ export const lines = [
     async check({ succeed }) {
       const args = ["--seed", "1", "--count", String(MUTANTS)];
       const { stdout, seconds } = await succeed("npm", ["run", "-s", "mutants", "--", ...args]);
-      const tried = Number(/(\d+) caught, in/.exec(lastLine(stdout))?.[1]);
+      const tried = Number(/: (\d+) mutants, /.exec(lastLine(stdout))?.[1]);
       if (tried !== MUTANTS || seconds > MUTANTS_MINUTES * 60) throw new Error(`\n${stdout.trimEnd()}`);
       return `\n${stdout.trimEnd()}`;
     },

@@ -4,7 +4,7 @@ import { describe, test } from "node:test";
 import * as K from "lwp/kernel";
 import * as S from "lwp/syscall";
 import { attempt, parked, TestMachine, withLock } from "../support/sim.js";
-import { watch } from "../support/spy.js";
+import { onState, watch } from "../support/spy.js";
 
 /** Who writes without the lock, and why he may. */
 const MAY: Record<string, string> = {
@@ -167,6 +167,25 @@ const LIVES: Record<string, (m: TestMachine) => void> = {
       m.run();
     }
   },
+  "signals that are taken, and one that is left to the others by a thread that exits": (m) => {
+    m.spawn(function* () {
+      const { k, proc } = K.cur.lwp;
+      const look = () => {
+        const l = K.cur.lwp;
+        K.lwpLock(l);
+        l.flag |= K.LW_PENDSIG | K.LW_LWPCTL;
+        K.lwpUnlock(l);
+      };
+      look();
+      yield* S.lwpSelf();
+      const lid = yield* S.lwpCreate(function* () {
+        look();
+        withLock(k, proc.lock, () => (k.w[proc.sigpend] = 2));
+      });
+      yield* S.lwpWait(lid);
+      k.w[proc.sigpend] = 0;
+    });
+  },
   "vfork, a child that outlives its parent, one that its parent does not wait for": (m) => {
     m.spawn(function* () {
       const { lwp } = K.cur;
@@ -221,6 +240,12 @@ describe("a field is written only with the lock held that its declaration names:
     test(name, () => {
       const m = new TestMachine({ cpus: 2, limits: LIMITS });
       const found = unlockedWrites(m);
+      onState(m, (l, from, to) => {
+        const both = (1 << K.LSIDL) | (1 << K.LSZOMB) | (1 << K.LSSTOP) | (1 << K.LSSUSPENDED);
+        const idle = (l.flag & K.LW_IDLE) !== 0;
+        if (!idle && (((1 << from) | (1 << to)) & both) !== 0 && !K.spinOwned(m.k, l.proc.lock))
+          found.add(`${K.STATE_NAMES[from]} to ${K.STATE_NAMES[to]}`);
+      });
       live(m);
       m.run();
       const wrong = [...found].filter((write) => !Object.hasOwn(MAY, write));

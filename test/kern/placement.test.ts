@@ -465,6 +465,7 @@ suite("migration", () => {
   for (const [n, what] of [
     [null, "gone"],
     [0, "this very CPU"],
+    [1, "where it may not run"],
   ] as const) {
     test(`SCH-60: a target that is ${what} just clears both`, () => {
       const m = machine(2);
@@ -472,6 +473,7 @@ suite("migration", () => {
       const l = m.queued(43, compute);
       l.targetCpu = n === null ? null : m.cpu(n);
       ci.migrating = l;
+      m.k.port.mayRun = (_l, where) => where === ci;
       K.asCpu(ci, () => K.schedIdle(ci));
       assert.equal(ci.migrating, null);
       assert.equal(l.targetCpu, null);

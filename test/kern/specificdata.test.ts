@@ -28,13 +28,14 @@ function inThread(m: TestMachine, body: ThreadBody): K.Proc {
   return p;
 }
 
-test("a process that is set up anew has no values, whatever stands there", () => {
+test("an LWP or a process that is set up anew has no values, whatever stands there", () => {
   const m = machine();
   m.runToEnd(function* () {
-    const p = K.cur.lwp.proc;
-    p.specdataref = 77;
-    K.procInitspecific(p);
-    assert.equal(p.specdataref, 0);
+    const l = K.cur.lwp;
+    l.specdataref = l.proc.specdataref = 77;
+    K.lwpInitspecific(l);
+    K.procInitspecific(l.proc);
+    assert.deepEqual([l.specdataref, l.proc.specdataref], [0, 0]);
   });
 });
 

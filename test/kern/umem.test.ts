@@ -29,6 +29,20 @@ test("the first range that is long enough is cut; the last page is handed out, a
   assert.deepEqual(K.umemCheck(m.k), []);
 });
 
+test("a range that is handed out zeroed anew is zero, and its neighbours keep what stands there", () => {
+  const m = pages(3);
+  for (let page = 1; page <= 3; page++) assert.equal(alloc(m, 1), page);
+  m.k.ub.fill(7);
+  free(m, 2);
+  assert.equal(alloc(m, 1), 2);
+  const ends = [1, 2, 3].map((page) => [m.k.ub[K.umemByte(page)], m.k.ub[K.umemByte(page + 1) - 1]]);
+  assert.deepEqual(ends, [
+    [7, 7],
+    [0, 0],
+    [7, 7],
+  ]);
+});
+
 describe("a range that is taken back joins its free neighbours", () => {
   for (const [order, expected] of [
     [
