@@ -31,7 +31,7 @@ export function guardOperation(prototype: object, syscall?: string): void {
   Object.defineProperties(prototype, {
     ...(syscall === undefined ? {} : { syscall: { value: syscall } }),
     [OPERATION]: { value: true },
-    throw: { value: thrownInto, writable: true },
+    ...("throw" in prototype ? {} : { throw: { value: thrownInto, writable: true } }),
     then: { get: awaited },
     toJSON: { value: usedAsValue },
     [Symbol.toPrimitive]: { value: usedAsValue },

@@ -162,6 +162,13 @@ export class MutexLock<T> extends BlockingOperation<T> {
     return true;
   }
 
+  protected override undo(l: Lwp): void {
+    const o = this.#o as Syncobj;
+    if (o.w[o.at + COUNT] > 0) o.w[o.at + COUNT]--;
+    else if (mutexHeldBy(l, o)) mutexDrop(o);
+    flushKicks(o.k);
+  }
+
   protected block(l: Lwp, ticks: number): number {
     const how = mutexBlock(l, this.#o as Syncobj, ticks);
     if (how === BLOCK_RETRY) this.#taken = true;
@@ -185,7 +192,14 @@ class LockNow<T> implements Operation<T> {
     this.#mutex = mutex;
     this.#value = value;
     const done = { done: true, value } as const;
-    this.#taken = { next: () => returnStep(cur.lwp) ?? done };
+    this.#taken = {
+      next: () => returnStep(cur.lwp) ?? done,
+      // The handler of a signal has thrown: nobody would unlock it.
+      throw(error) {
+        mutex.unlock();
+        throw error;
+      },
+    };
   }
 
   get syscall(): string {

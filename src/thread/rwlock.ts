@@ -79,6 +79,10 @@ class RwEnter<T> extends BlockingOperation<T> {
     return true;
   }
 
+  protected override undo(): void {
+    this.#lock.unlock();
+  }
+
   protected block(l: Lwp, ticks: number): number {
     const o = this.#o as Syncobj;
     const how = rwEnterSig(o.k, o.at + WORD, l, this.#op, ticks);

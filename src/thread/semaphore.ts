@@ -45,6 +45,10 @@ class SemaphoreWait extends BlockingOperation<void> {
     return this.#semaphore.take(l, "wait");
   }
 
+  protected override undo(): void {
+    this.#semaphore.post();
+  }
+
   #leave(l: Lwp, reference: Syncobj): void {
     const { lock } = l.k.syncobjs.view(reference.target);
     spinEnter(l.k, lock);

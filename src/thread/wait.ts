@@ -103,6 +103,12 @@ export abstract class BlockingOperation<T> implements Operation<T>, Iterator<Tok
     return false;
   }
 
+  /**
+   * Gives back what it has got, which nobody will hear of: the handler of a signal has thrown. Locks and permits have this; of
+   * the others what was got is lost.
+   */
+  protected undo?(l: Lwp): void;
+
   /** Sets what the operation returns. */
   protected set result(value: T) {
     this.outcome = value;
@@ -124,6 +130,27 @@ export abstract class BlockingOperation<T> implements Operation<T>, Iterator<Tok
     }
     if (this.failed) throw this.outcome;
     return this.outcome === undefined ? NOTHING : { done: true, value: this.outcome as T };
+  }
+
+  /** The handler of a signal has thrown, on a way through user mode: the operation ends with that. */
+  throw(error: unknown): IteratorResult<Token, T> {
+    const l = cur.lwp;
+    if (this.undo === undefined) {
+      if (this.phase === AGAIN) this.abandon(l);
+    } else if (this.phase === AGAIN ? this.gotIt(l) : !this.failed) {
+      this.undo(l);
+    }
+    throw error;
+  }
+
+  /** Whether it was given what it waited for, or can have it now: so it leaves all queues in good order. */
+  private gotIt(l: Lwp): boolean {
+    try {
+      return this.attempt(l);
+    } catch (error) {
+      if (error instanceof KernelAssertion) throw error;
+      return false;
+    }
   }
 
   /** From one return to user mode to the next, or to a switch: true = leave the context. */

@@ -6,6 +6,7 @@ import {
   Condition,
   Mutex,
   type Operation,
+  RwLock,
   Semaphore,
   type SignalInfo,
   Signals,
@@ -256,6 +257,64 @@ describe("Thread.kill", () => {
       m.unlock();
       m.dispose();
     });
+  });
+
+  test("what an operation had got when a handler threw goes back: locks, permits", () => {
+    for (let seed = 1; seed <= 60; seed++) {
+      run(function* () {
+        yield* Signals.handle("SIGUSR1", () => {
+          throw new Error("out");
+        });
+        const [m, r, s] = [new Mutex(), new RwLock(), new Semaphore(1)];
+        const uses: readonly [() => Operation<unknown>, () => void][] = [
+          [() => m.lock(), () => m.unlock()],
+          [() => m.lock({ timeout: 1e6 }), () => m.unlock()],
+          [() => r.readLock(), () => r.unlock()],
+          [() => r.writeLock(), () => r.unlock()],
+          [() => s.wait(), () => s.post()],
+        ];
+        const threads: Thread[] = [];
+        for (let i = 0; i < 10; i++) {
+          const [take, give] = uses[i % uses.length];
+          threads.push(
+            yield* Thread.spawn(function* () {
+              for (let n = 0; n < 3; n++) {
+                // In the window only while it takes: what it has it gives back.
+                let taken = false;
+                try {
+                  yield* Signals.unblock("SIGUSR1");
+                  yield* take();
+                  taken = true;
+                  yield* Signals.block("SIGUSR1");
+                } catch {
+                  // A handler has thrown.
+                }
+                if (taken) give();
+              }
+              yield* Signals.block("SIGUSR1");
+            }),
+          );
+        }
+        yield* Signals.block("SIGUSR1");
+        for (let n = 0; n < 3; n++) {
+          for (const t of threads) {
+            yield* attempt(t.kill("SIGUSR1"));
+            yield* Thread.yield();
+          }
+        }
+        for (const t of threads) {
+          try {
+            yield* t.join();
+          } catch {
+            // The last block of it was interrupted.
+          }
+        }
+        assert.equal(m.tryLock() && r.tryWriteLock() && s.tryWait(), true, `seed ${seed}`);
+        m.unlock();
+        r.unlock();
+        for (const o of [m, r, s]) o.dispose();
+      }, seed);
+    }
   });
 
   test("a cancelled thread is cancelled in its handler, and in what waits for signals", () => {
