@@ -7,7 +7,7 @@ import type { Proc } from "../sys/proc.js";
 import { cvBroadcast, cvWait } from "./condvar.js";
 import { lidLookup } from "./lid.js";
 import { kassert } from "./panic.js";
-import { procFind } from "./pid.js";
+import { procFindLocked } from "./pid.js";
 import { spinEnter, spinExit, spinOwned } from "./spin.js";
 
 /** Adds a reference; `p.lock` is held and the LWP not dead. */
@@ -57,23 +57,12 @@ export function lwpFind(p: Proc, lid: number): Lwp | null {
  * 0 = its newest LWP in whatever state. No lock is held.
  */
 export function lwpFind2(k: Kernel, pid: number, lid: number): Lwp | null {
-  const p = pid === 0 ? cur.lwp.proc : findLocked(k, pid);
+  const p = pid === 0 ? cur.lwp.proc : procFindLocked(k, pid);
   if (p === null) return null;
   if (pid === 0) spinEnter(k, p.lock);
   const l = lid === 0 ? procFirstLwp(p) : lwpFind(p, lid);
   if (l === null) spinExit(k, p.lock);
   return l;
-}
-
-/** The live process (SACTIVE or SSTOP) with that id, locked, or null. */
-function findLocked(k: Kernel, pid: number): Proc | null {
-  const { g } = k;
-  spinEnter(k, g.procLock);
-  const p = procFind(k, pid);
-  // Before proc_lock goes, so that the record is still this process's.
-  if (p !== null) spinEnter(k, p.lock);
-  spinExit(k, g.procLock);
-  return p;
 }
 
 /** Whether it is neither unborn nor dead. `p.lock` is held. */

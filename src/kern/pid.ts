@@ -95,3 +95,14 @@ export function procFind(k: Kernel, pid: number): Proc | null {
   const p = procFindRaw(k, pid);
   return p !== null && (p.stat === SACTIVE || p.stat === SSTOP) ? p : null;
 }
+
+/** The live process with that id, locked, or null. No lock is held. */
+export function procFindLocked(k: Kernel, pid: number): Proc | null {
+  const { g } = k;
+  spinEnter(k, g.procLock);
+  const p = procFind(k, pid);
+  // Before proc_lock goes, so that the record is still this process's.
+  if (p !== null) spinEnter(k, p.lock);
+  spinExit(k, g.procLock);
+  return p;
+}

@@ -186,6 +186,23 @@ const hw = node("hw", "Generic CPU, I/O", [
   int("pagesize", "Bytes of a page of user memory", () => 4096),
 ]);
 
+const security = node("security", "Security", [
+  node("models", "Security models", [
+    node("extensions", "Rights of users beyond the traditional ones", [
+      int(
+        "user_set_cpu_affinity",
+        "Whether users may set the CPUs that their own processes run on",
+        (k) => k.g.userSetCpuAffinity,
+        (k, value) => {
+          if (value !== 0 && value !== 1) return EINVAL;
+          k.g.userSetCpuAffinity = value;
+          return 0;
+        },
+      ),
+    ]),
+  ]),
+]);
+
 // --- proc.PID ---------------------------------------------------------------------------------------
 
 /** A flag of the process that stops it at an event (MCH-114). */
@@ -238,7 +255,7 @@ const proc: SysctlNode = {
   },
 };
 
-const ROOTS: readonly SysctlNode[] = [kern, hw, proc];
+const ROOTS: readonly SysctlNode[] = [kern, hw, security, proc];
 
 // --- looking up -------------------------------------------------------------------------------------
 

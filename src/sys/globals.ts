@@ -66,6 +66,8 @@ export const globalsFields = {
   nspins: i32("~"),
   /** DIAG_* */
   diag: i32("~"),
+  /** security.models.extensions.user_set_cpu_affinity: 1 = a user may set the affinity of his own processes. */
+  userSetCpuAffinity: i32("@"),
   /** 1: no LWP is preempted because its time slice is over. */
   noSlices: i32("~"),
   /** 1: delay points are armed somewhere. */

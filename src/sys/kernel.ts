@@ -174,6 +174,17 @@ export interface AuthRequest {
   readonly scope: string;
   readonly action: string;
   readonly target: Proc | null;
+  /** All ids of the caller, if an LWP asks. */
+  readonly cred: Cred | null;
+  /** How an LWP is to be scheduled, if that is what is asked for. */
+  readonly sched: SchedRequest | null;
+}
+
+/** A class and a kernel priority for an LWP, which is locked. */
+export interface SchedRequest {
+  readonly l: Lwp;
+  readonly policy: number;
+  readonly priority: number;
 }
 
 /** Destroys a value of specificdata. */

@@ -119,6 +119,8 @@ export const PRI_VM = 125;
 export const PRI_IOFLUSH = 124;
 export const PRI_BIO = 123;
 
+/** In a call: leave the class as it is. */
+export const SCHED_NONE = -1;
 export const SCHED_OTHER = 0;
 export const SCHED_FIFO = 1;
 export const SCHED_RR = 2;

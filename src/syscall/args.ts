@@ -1,11 +1,23 @@
 /** Checks of arguments that come from programs. What the original answers with EFAULT is a value of the wrong type here. */
-import { EFAULT, ESRCH } from "../sys/errno.js";
+import { EFAULT, EINVAL, ESRCH } from "../sys/errno.js";
 import { fail } from "./operation.js";
 
 /** A lid: a 32-bit integer; any other number is simply not found (SYS-72), and never taken for another lid. */
 export function lidArg(value: unknown, syscall: string): number {
   const lid = wordArg(value, syscall, "lid");
   return lid === value ? lid : fail(ESRCH, syscall, value as number);
+}
+
+/** A process id, likewise. */
+export function pidArg(value: unknown, syscall: string): number {
+  const pid = wordArg(value, syscall, "pid");
+  return pid === value ? pid : fail(ESRCH, syscall);
+}
+
+/** A number that must be a whole one of 32 bits: any other is no such value. */
+export function wholeArg(value: unknown, syscall: string, name: string): number {
+  const word = wordArg(value, syscall, name);
+  return word === value ? word : fail(EINVAL, syscall, undefined, `${name} must be a whole number`);
 }
 
 /**

@@ -34,6 +34,17 @@ export {
 } from "../sys/signal.js";
 export { SYSCALL_NUMBERS } from "./numbers.js";
 export type { Operation } from "./operation.js";
+export {
+  PRI_NONE,
+  SCHED_FIFO,
+  SCHED_NONE,
+  SCHED_OTHER,
+  SCHED_RR,
+  schedGetaffinity,
+  schedGetparam,
+  schedSetaffinity,
+  schedSetparam,
+} from "./sched.js";
 export { sysctl } from "./sysctl.js";
 export { lwpPark, lwpUnpark, lwpUnparkAll } from "./park.js";
 export {

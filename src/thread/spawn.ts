@@ -15,6 +15,7 @@ import {
   LWP_SUSPENDED,
   MAXCOMLEN,
   NPRI_USER,
+  PRI_NONE,
   PRI_USER_RT,
   SCHED_FIFO,
   SCHED_OTHER,
@@ -25,6 +26,7 @@ import type { Body } from "../context/generator.js";
 import { threadBody, threadBodyAround } from "../context/polls.js";
 import { lwpCreate, lwpStart } from "../kern/lwpcreate.js";
 import { lwpLock, lwpUnlock, lwpUnlockTo } from "../kern/lwplock.js";
+import { convertPri } from "../kern/schedparam.js";
 import { fail } from "../syscall/operation.js";
 import { type Enter, type ThreadMain, threadHost } from "./host.js";
 import { putArgs, takeArgs } from "./passing.js";
@@ -52,6 +54,8 @@ export interface ThreadOptions {
 }
 
 const POLICIES: Readonly<Record<Policy, number>> = { other: SCHED_OTHER, fifo: SCHED_FIFO, rr: SCHED_RR };
+/** The same the other way round. */
+export const POLICY_NAMES: readonly Policy[] = ["other", "fifo", "rr"];
 
 /** Checks a thread's name. Throws EINVAL. */
 export function checkName(name: unknown, syscall: string): void {
@@ -65,6 +69,12 @@ export function checkPriority(priority: unknown, syscall: string): void {
   if (!whole) fail(EINVAL, syscall, undefined, `a priority is an integer 0..${NPRI_USER - 1}`);
 }
 
+/** The kernel's number of a policy. Throws ENOTSUP. */
+export function policyNumber(policy: Policy, syscall: string): number {
+  if (Object.hasOwn(POLICIES, policy)) return POLICIES[policy];
+  return fail(ENOTSUP, syscall, undefined, `there is no policy ${String(policy)}`);
+}
+
 /** Checks the options of a thread of which `l` is the spawner. Throws EINVAL, ENOTSUP, EPERM. */
 function checkOptions(l: Lwp, o: ThreadOptions, staysHere: boolean): void {
   const syscall = "Thread.spawn";
@@ -72,10 +82,7 @@ function checkOptions(l: Lwp, o: ThreadOptions, staysHere: boolean): void {
   if (o.name !== undefined) checkName(o.name, syscall);
   if (o.priority !== undefined) checkPriority(o.priority, syscall);
   if (o.policy !== undefined) {
-    if (!Object.hasOwn(POLICIES, o.policy)) {
-      fail(ENOTSUP, syscall, undefined, `there is no policy ${String(o.policy)}`);
-    }
-    const policy = POLICIES[o.policy];
+    const policy = policyNumber(o.policy, syscall);
     // SYS-37: an ordinary user can only stay.
     if (policy !== SCHED_OTHER && policy !== l.class && l.uid !== 0) fail(EPERM, syscall);
   }
@@ -101,7 +108,7 @@ function applyOptions(l2: Lwp, t: ThreadRec, o: SpawnRequest): void {
   lwpLock(l2);
   if (o.policy !== undefined) {
     const policy = POLICIES[o.policy];
-    if (policy !== l2.class) l2.priority = policy === SCHED_OTHER ? l2.priority - PRI_USER_RT : PRI_USER_RT;
+    l2.priority = convertPri(l2, policy, PRI_NONE);
     l2.class = policy;
   }
   if (o.priority !== undefined) l2.priority = kernelPriority(l2, o.priority);

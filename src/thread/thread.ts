@@ -6,7 +6,7 @@
  */
 import { EDEADLK, EINVAL, ESRCH } from "../sys/errno.js";
 import type { Lwp } from "../sys/lwp.js";
-import { SCHED_OTHER, PRI_USER_RT } from "../sys/param.js";
+import { PRI_NONE, PRI_USER_RT, SCHED_NONE, SCHED_OTHER } from "../sys/param.js";
 import {
   THREAD_DEAD,
   THREAD_DETACHED,
@@ -15,11 +15,14 @@ import {
   type ThreadRec,
 } from "../sys/thread.js";
 import { FATAL_SIGNAL, type Token } from "../context/generator.js";
+import { doSchedGetaffinity, doSchedSetaffinity } from "../kern/affinity.js";
 import { cvBroadcast } from "../kern/condvar.js";
+import { cacheCreds } from "../kern/cred.js";
 import { lwpLock, lwpUnlock } from "../kern/lwplock.js";
 import { lwpFind } from "../kern/lwpref.js";
 import { procKill } from "../kern/prockill.js";
 import { flushKicks } from "../kern/resched.js";
+import { doSchedGetparam, doSchedSetparam, type SchedParam } from "../kern/schedparam.js";
 import { spinEnter, spinExit } from "../kern/spin.js";
 import { lwpChangepri } from "../kern/synch.js";
 import { lwpContinue, lwpSuspend, schedYield } from "../syscall/lwp.js";
@@ -39,6 +42,9 @@ import {
   checkName,
   checkPriority,
   kernelPriority,
+  type Policy,
+  POLICY_NAMES,
+  policyNumber,
   setNames,
   spawn,
   type SpawnRequest,
@@ -409,6 +415,70 @@ export class Thread<out T = unknown> {
     flushKicks(l.k);
   }
 
+  /** Its policy. A plain call. Error: ESRCH it has ended. Source: pthread_getschedparam(3), _sched_getparam(2). */
+  get policy(): Policy {
+    const l = caller("Thread.policy");
+    const out: SchedParam = { policy: SCHED_NONE, priority: PRI_NONE };
+    this.#sched(l, "Thread.policy", (lid) => doSchedGetparam(l, 0, lid, out));
+    return POLICY_NAMES[out.policy];
+  }
+
+  /**
+   * Changes its policy, and its priority if that is given; else a thread that becomes a real-time one has 0, and one of
+   * priority p that is no longer one keeps p. A plain call.
+   *
+   * Errors: ENOTSUP no such policy; EINVAL not an integer 0..63; ESRCH it has ended; EPERM a real-time policy, or priority, that
+   * only the superuser may choose. Source: pthread_setschedparam(3), _sched_setparam(2).
+   */
+  setPolicy(policy: Policy, priority?: number): void {
+    const syscall = "Thread.setPolicy";
+    const l = caller(syscall);
+    const number = policyNumber(policy, syscall);
+    if (priority !== undefined) checkPriority(priority, syscall);
+    const own = number === SCHED_OTHER ? PRI_NONE : (priority ?? PRI_NONE);
+    this.#sched(l, syscall, (lid) => doSchedSetparam(l, 0, lid, number, own));
+    // The kernel lets none of this class be set; a thread's own process may.
+    if (priority !== undefined && own === PRI_NONE) this.priority = priority;
+  }
+
+  /**
+   * The CPUs that it may run on, null = all. A plain call. Error: ESRCH it has ended. Source: pthread_getaffinity_np(3),
+   * _sched_getaffinity(2).
+   */
+  get affinity(): number[] | null {
+    const l = caller("Thread.affinity");
+    const out = { cpus: 0 };
+    this.#sched(l, "Thread.affinity", (lid) => doSchedGetaffinity(l, 0, lid, out));
+    if (out.cpus === 0) return null;
+    const list: number[] = [];
+    for (let i = 0; i < l.k.g.ncpu; i++) if ((out.cpus & (1 << i)) !== 0) list.push(i);
+    return list;
+  }
+
+  /**
+   * Moves it to the first of them that is online, at its next switch if it is ready or runs. One that has begun to run on a
+   * real machine stays in its realm: its CPU must be among them.
+   *
+   * Errors: EINVAL no such CPUs; ESRCH it has ended; EPERM it cannot run on any of them, or the user may not: he who is not
+   * the superuser may if `security.models.extensions.user_set_cpu_affinity` is 1. Source: pthread_setaffinity_np(3),
+   * _sched_setaffinity(2).
+   */
+  set affinity(cpus: readonly number[] | null) {
+    const syscall = "Thread.affinity";
+    const l = caller(syscall);
+    const set = cpus === null ? 0 : cpuSet(cpus, l.k.g.ncpu, syscall);
+    this.#sched(l, syscall, (lid) => doSchedSetaffinity(l, 0, lid, set));
+  }
+
+  /** Makes a call of the kernel about its LWP; throws what that returns, and ESRCH. */
+  #sched(l: Lwp, syscall: string, call: (lid: number) => number): void {
+    cacheCreds(l);
+    lockThread(l, this.#rec, this.#gen, syscall);
+    spinExit(l.k, this.#rec.lock);
+    const error = call(this.lid);
+    if (error !== 0) fail(error, syscall, this.lid);
+  }
+
   /** Its LWP, locked, and its process too. Throws ESRCH. */
   #lockLwp(l: Lwp, syscall: string): Lwp {
     lockThread(l, this.#rec, this.#gen, syscall);
@@ -458,6 +528,17 @@ class Uncancellable<R> implements Operation<R> {
   }
 }
 guardOperation(Uncancellable.prototype);
+
+/** A list of CPUs as a set. Throws EINVAL. */
+function cpuSet(cpus: readonly number[], ncpu: number, syscall: string): number {
+  let set = 0;
+  for (const cpu of Array.isArray(cpus) ? cpus : []) {
+    const exists = Number.isInteger(cpu) && cpu >= 0 && cpu < ncpu;
+    if (!exists) fail(EINVAL, syscall, undefined, `there is no CPU ${String(cpu)}`);
+    set |= 1 << cpu;
+  }
+  return set !== 0 ? set : fail(EINVAL, syscall, undefined, "it must be a list of CPUs, or null for all");
+}
 
 /** The same for one that has failed already: its exception has nobody left to hear it, and ends the process. */
 function failDetached(l: Lwp, t: ThreadRec): void {

@@ -36,7 +36,7 @@ import {
   until,
 } from "lwp";
 import * as K from "lwp/kernel";
-import { lwpCreate, lwpWait, procExit } from "lwp/syscall";
+import { lwpCreate, lwpWait, procExit, setuid } from "lwp/syscall";
 import { allMembers, codesOf, commentOf, exported } from "../support/declarations.js";
 import { program } from "../support/host.js";
 import { ThreadMachine } from "../support/threads.js";
@@ -394,6 +394,23 @@ const BODIES: Record<string, Attempt> = {
   "until TypeError": function* () {
     yield* until(1 as never);
   },
+  "Thread.setPolicy ENOTSUP": function* () {
+    Thread.self.setPolicy("batch" as "rr");
+  },
+  "Thread.setPolicy EINVAL": function* () {
+    Thread.self.setPolicy("rr", 64);
+  },
+  "Thread.setPolicy EPERM": function* () {
+    yield* setuid(7);
+    Thread.self.setPolicy("rr");
+  },
+  "Thread.affinity EINVAL": function* () {
+    Thread.self.affinity = [99];
+  },
+  "Thread.affinity EPERM": function* () {
+    yield* setuid(7);
+    Thread.self.affinity = [0];
+  },
   "Thread.name EINVAL": function* () {
     Thread.self.name = "a name of more than thirty-one letters";
   },
@@ -421,11 +438,23 @@ for (const call of ["kill", "raise", "block", "unblock", "wait", "suspend", "set
     yield* f.call(Signals, list ? ["SIGNONE"] : "SIGNONE");
   };
 }
-for (const call of ["cancel", "detach", "suspend", "resume", "name", "priority", "kill"] as const) {
+for (const call of [
+  "cancel",
+  "detach",
+  "suspend",
+  "resume",
+  "name",
+  "priority",
+  "policy",
+  "setPolicy",
+  "affinity",
+  "kill",
+] as const) {
   BODIES[`Thread.${call} ESRCH`] = function* () {
     const t = yield* joined();
     const made = t[call] as unknown;
-    if (typeof made === "function") yield* made.call(t, 0) as Operation<void>;
+    if (call === "setPolicy") t.setPolicy("other");
+    else if (typeof made === "function") yield* made.call(t, 0) as Operation<void>;
   };
 }
 

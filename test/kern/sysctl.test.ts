@@ -377,6 +377,13 @@ describe("others", () => {
       ["pri_min", "pri_max", "name", "rtts"].map((name) => get(m, `kern.sched.${name}`).value),
       [0, 63, "4.4BSD", 100],
     );
+    const affinity = "security.models.extensions.user_set_cpu_affinity";
+    assert.equal(get(m, affinity).value, 0);
+    assert.deepEqual(
+      [set(m, affinity, 2), set(m, affinity, -1), set(m, affinity, 1, 9)],
+      [K.EINVAL, K.EINVAL, K.EPERM],
+    );
+    assert.deepEqual([set(m, affinity, 1), get(m, affinity).value], [0, 1]);
   });
 
   const STOPS: [string, number][] = [

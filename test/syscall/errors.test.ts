@@ -27,6 +27,7 @@ interface Row {
 
 const bad = "wrong" as unknown as number;
 const NOW = 1_000_000_000;
+const NO_CHANGE = { priority: S.PRI_NONE };
 /** A wait, or whatever sleeps, that LWP 2 interrupts. */
 function* interrupted(call: () => S.Operation<unknown>): Call {
   yield* S.lwpCreate(function* () {
@@ -219,6 +220,53 @@ const MATRIX: Record<string, Row> = {
       EFAULT: () => S.lwpGetname(2, bad) as Call,
     },
   },
+  schedSetparam: {
+    stated: ["EFAULT", "EINVAL", "ESRCH", "EPERM"],
+    success: undefined,
+    cases: {
+      success: () => S.schedSetparam(0, 2, S.SCHED_OTHER, NO_CHANGE) as Call,
+      EFAULT: () => S.schedSetparam(0, 2, S.SCHED_OTHER, null as unknown as typeof NO_CHANGE) as Call,
+      EINVAL: () => S.schedSetparam(0, 2, 3, NO_CHANGE) as Call,
+      ESRCH: () => S.schedSetparam(0, 77, S.SCHED_OTHER, NO_CHANGE) as Call,
+      EPERM: () => S.schedSetparam(0, 2, S.SCHED_RR, NO_CHANGE) as Call,
+    },
+  },
+  schedGetparam: {
+    stated: ["ESRCH", "EPERM", "EFAULT"],
+    success: 43,
+    cases: {
+      success: function* () {
+        return (yield* S.schedGetparam(0, 2)).priority;
+      },
+      ESRCH: () => S.schedGetparam(0, 3) as Call,
+      EPERM: (m) => S.schedGetparam(m.spawn(rest, { uid: 5 }).pid, 1) as Call,
+      EFAULT: () => S.schedGetparam(bad, 2) as Call,
+    },
+  },
+  schedSetaffinity: {
+    stated: ["EINVAL", "EFAULT", "EPERM", "ESRCH"],
+    success: undefined,
+    cases: {
+      success: (m) => {
+        m.k.g.userSetCpuAffinity = 1;
+        return S.schedSetaffinity(0, 2, Uint8Array.of(1)) as Call;
+      },
+      EINVAL: () => S.schedSetaffinity(0, 2, new Uint8Array(9)) as Call,
+      EFAULT: () => S.schedSetaffinity(0, 2, [1] as unknown as Uint8Array) as Call,
+      EPERM: () => S.schedSetaffinity(0, 2, Uint8Array.of(1)) as Call,
+      ESRCH: () => S.schedSetaffinity(77, 1, Uint8Array.of(1)) as Call,
+    },
+  },
+  schedGetaffinity: {
+    stated: ["EINVAL", "EFAULT", "ESRCH"],
+    success: undefined,
+    cases: {
+      success: () => S.schedGetaffinity(0, 2, new Uint8Array(1)) as Call,
+      EINVAL: () => S.schedGetaffinity(0, 2, new Uint8Array(9)) as Call,
+      EFAULT: () => S.schedGetaffinity(0, 2, bad as unknown as Uint8Array) as Call,
+      ESRCH: () => S.schedGetaffinity(0, 3, new Uint8Array(1)) as Call,
+    },
+  },
 };
 
 /** Runs `body` as LWP 1 of the process that the rows describe, and gives what became of it. */
@@ -392,6 +440,19 @@ describe("error matrix", () => {
       "lwpSetname lid": (v) => S.lwpSetname(v as number, "x"),
       "lwpGetname lid": (v) => S.lwpGetname(v as number),
       "lwpGetname length": (v) => S.lwpGetname(2, v as number),
+      "schedSetparam pid": (v) => S.schedSetparam(v as number, 2, S.SCHED_OTHER, NO_CHANGE),
+      "schedSetparam lid": (v) => S.schedSetparam(0, v as number, S.SCHED_OTHER, NO_CHANGE),
+      "schedSetparam policy": (v) => S.schedSetparam(0, 2, v as number, NO_CHANGE),
+      "schedSetparam parameters": (v) => S.schedSetparam(0, 2, S.SCHED_RR, v as typeof NO_CHANGE),
+      "schedSetparam priority": (v) => S.schedSetparam(0, 2, S.SCHED_RR, { priority: v as number }),
+      "schedGetparam pid": (v) => S.schedGetparam(v as number, 2),
+      "schedGetparam lid": (v) => S.schedGetparam(0, v as number),
+      "schedSetaffinity pid": (v) => S.schedSetaffinity(v as number, 2, new Uint8Array(1)),
+      "schedSetaffinity lid": (v) => S.schedSetaffinity(0, v as number, new Uint8Array(1)),
+      "schedSetaffinity set": (v) => S.schedSetaffinity(0, 2, v as Uint8Array),
+      "schedGetaffinity pid": (v) => S.schedGetaffinity(v as number, 2, new Uint8Array(1)),
+      "schedGetaffinity lid": (v) => S.schedGetaffinity(0, v as number, new Uint8Array(1)),
+      "schedGetaffinity set": (v) => S.schedGetaffinity(0, 2, v as Uint8Array),
     };
     // Left out, these have a value.
     const optional = /hint$|^lwpPark lid|length$/;

@@ -235,6 +235,97 @@ describe("create", () => {
     });
   });
 
+  test("SYS-64, THR-57: policy and priority are read and set as by pthread_getschedparam and pthread_setschedparam; the priority alone leaves the policy; a time-sharing thread has one too (the original: EINVAL)", () => {
+    everywhere(function* (m, gate) {
+      const { proc } = K.cur.lwp;
+      const t = yield* Thread.with({ priority: 5 }).spawn(park, gate);
+      const l = m.lwp(proc, t.lid);
+      const now = () => [t.policy, t.priority, l.class, l.priority];
+      assert.deepEqual(now(), ["other", 5, K.SCHED_OTHER, 5]);
+      t.setPolicy("fifo");
+      assert.deepEqual(now(), ["fifo", 0, K.SCHED_FIFO, 128]);
+      t.setPolicy("rr", 9);
+      assert.deepEqual(now(), ["rr", 9, K.SCHED_RR, 137]);
+      t.priority = 63;
+      assert.deepEqual(now(), ["rr", 63, K.SCHED_RR, 191]);
+      t.setPolicy("fifo");
+      assert.deepEqual(now(), ["fifo", 63, K.SCHED_FIFO, 191]);
+      t.setPolicy("other");
+      assert.deepEqual(now(), ["other", 63, K.SCHED_OTHER, 63]);
+      t.setPolicy("other", 20);
+      assert.deepEqual(now(), ["other", 20, K.SCHED_OTHER, 20]);
+      assert.equal(Thread.self.policy, "other", "nobody else's");
+      for (const bad of [-1, 64, 0.5, "1" as never]) {
+        assert.throws(() => t.setPolicy("rr", bad), { code: "EINVAL" });
+      }
+      for (const bad of ["batch", "toString", 1 as never]) {
+        assert.throws(() => t.setPolicy(bad as "rr"), { code: "ENOTSUP" });
+      }
+      assert.deepEqual(now(), ["other", 20, K.SCHED_OTHER, 20]);
+      gate.open();
+      yield* t.join();
+      assert.throws(() => t.policy, { code: "ESRCH" });
+      assert.throws(() => t.setPolicy("other"), { code: "ESRCH" });
+    });
+    const m = new ThreadMachine();
+    m.spawn(
+      function* () {
+        assert.throws(() => Thread.self.setPolicy("rr"), { code: "EPERM" });
+        Thread.self.setPolicy("other", 60);
+        assert.deepEqual([Thread.self.policy, Thread.self.priority], ["other", 60]);
+      },
+      { uid: 7 },
+    );
+    m.run();
+  });
+
+  test("SYS-64: affinity goes to the calling process's thread; it moves at once where it waits, at its next switch where it runs", () => {
+    const m = new ThreadMachine({ cpus: 3, strategy: K.seededStrategy(11) });
+    m.runMain(function* () {
+      const gate = new Gate(m);
+      const t = yield* Thread.spawn(park, gate);
+      const l = m.lwp(K.cur.lwp.proc, t.lid);
+      assert.equal(t.affinity, null);
+      while (l.stat !== K.LSSLEEP) yield* schedYield();
+      for (const cpu of [2, 0, 1]) {
+        t.affinity = [cpu];
+        assert.deepEqual([t.affinity, l.cpu.index - 1], [[cpu], cpu]);
+        Thread.self.affinity = [cpu];
+        yield* schedYield();
+        assert.equal(Thread.cpu, cpu);
+      }
+      Thread.self.affinity = null;
+      assert.equal(Thread.self.affinity, null);
+      t.affinity = [2, 1];
+      assert.deepEqual(t.affinity, [1, 2]);
+      for (const bad of [[], [3], [-1], [0.5], [0, 3], 1 as never, "0" as never, undefined as never]) {
+        assert.throws(() => (t.affinity = bad), { code: "EINVAL" });
+      }
+      assert.deepEqual(t.affinity, [1, 2]);
+      gate.open();
+      yield* t.join();
+      assert.throws(() => t.affinity, { code: "ESRCH" });
+      assert.throws(() => (t.affinity = [0]), { code: "ESRCH" });
+    });
+  });
+
+  test("SYS-64: sched_yield needs no mark: who asks whether a yielder runs is told by its state, that it does not", () => {
+    const m = new ThreadMachine();
+    m.runMain(function* () {
+      const owner = Thread.self;
+      const l = K.cur.lwp;
+      const seen: unknown[] = [];
+      const t = yield* Thread.spawn(function* () {
+        seen.push(l.stat === K.LSONPROC);
+      });
+      yield* schedYield();
+      seen.push(l.stat === K.LSONPROC);
+      yield* t.join();
+      assert.equal(owner, Thread.self);
+      assert.deepEqual(seen, [false, true]);
+    });
+  });
+
   test("a higher priority runs first, and an option says on which CPU alone", () => {
     const m = new ThreadMachine({ cpus: 4, strategy: K.seededStrategy(5) });
     m.runMain(function* () {
