@@ -18,6 +18,8 @@ export interface Suspending {
 /** One thread, from its creation on. */
 export class ThreadModel {
   readonly lid: number;
+  /** Number of its creation. */
+  readonly seq: number;
   /** Its record while it exists. */
   readonly l: K.Lwp;
   /** Nobody has detached it. */
@@ -63,9 +65,18 @@ export class ThreadModel {
   /** Step at which it was first seen waiting for a CPU; -1 = it does not. */
   runnableSince = -1;
 
-  constructor(l: K.Lwp) {
+  /** How it is scheduled, and where: only calls that name it change that. */
+  class: number;
+  priority: number;
+  affinity: number;
+
+  constructor(l: K.Lwp, seq: number) {
     this.lid = l.lid;
+    this.seq = seq;
     this.l = l;
+    this.class = l.class;
+    this.priority = l.priority;
+    this.affinity = l.affinity;
     this.joinable = (l.prflag & K.LPR_DETACHED) === 0;
   }
 }
@@ -149,18 +160,38 @@ export class Model {
   // --- told by the kernel's hooks ------------------------------------------------------------------
 
   born(l: K.Lwp): void {
-    if (l.proc.nlwpid === 1) {
+    if (this.#byIndex.get(l.proc.index)?.pid !== l.proc.pid) {
       const m = new ProcessModel(l.proc);
       this.processes.push(m);
       this.#byIndex.set(l.proc.index, m);
     }
     const m = this.of(l.proc);
-    // LWP-31: strictly increasing, none twice.
-    assert.equal(l.lid, (m.lids.at(-1) ?? 0) + 1, "the next lid");
-    m.threads.set(l.lid, new ThreadModel(l));
-    m.lids.push(l.lid);
     this.created++;
+    if ((l.pflag & K.LP_PIDLID) !== 0) this.#checkPidlid(m, l);
+    // LWP-31: strictly increasing, none twice.
+    else assert.equal(l.lid, (m.lids.at(-1) ?? 0) + 1, "the next lid");
+    const t = new ThreadModel(l, this.created);
+    // A process begins with what nice 0 gives (SCH-81), whatever its creator has.
+    if (m.lids.length === 0) t.priority = 43;
+    m.threads.set(l.lid, t);
+    m.lids.push(l.lid);
     this.last = l;
+  }
+
+  /** LWP-36: nobody else's id, by which the process is found. */
+  #checkPidlid(m: ProcessModel, l: K.Lwp): void {
+    assert.ok(!m.threads.has(l.lid) && this.processes.every((other) => other.ended || other.pid !== l.lid));
+    assert.equal(this.found(l.lid), m.p, `the process of id ${l.lid}`);
+  }
+
+  /** The process that the pid table has under an id. */
+  found(pid: number): K.Proc | null {
+    return K.asCpu(this.k.cpus.view(1), () => {
+      K.spinEnter(this.k, this.k.g.procLock);
+      const p = K.procFindRaw(this.k, pid);
+      K.spinExit(this.k, this.k.g.procLock);
+      return p;
+    });
   }
 
   exiting(l: K.Lwp): void {
@@ -226,6 +257,44 @@ export class Model {
     if (l.stat !== K.LSSUSPENDED) t.silent++;
   }
 
+  // --- scheduling ------------------------------------------------------------------------------------
+
+  /** The LWPs that a call names; lid 0 = all, the newest first. */
+  #named(p: K.Proc, lid: number): K.Lwp[] {
+    return K.procLwps(p).filter((l) => lid === 0 || l.lid === lid);
+  }
+
+  /** SYS-35..37. The error it must end with; what it has changed before that stays. */
+  setsParam(cred: K.Cred, p: K.Proc | null, lid: number, policy: number, priority: number): number {
+    if (policy === -1 && priority === -1) return 0;
+    if (policy < -1 || policy > 2 || priority < -1 || priority > 63) return K.EINVAL;
+    if (p === null) return K.ESRCH;
+    const named = this.#named(p, lid);
+    for (const l of named) {
+      const t = this.threadOf(l);
+      const to = policy === -1 ? t.class : policy;
+      if (to === K.SCHED_OTHER && priority !== -1) return K.EINVAL;
+      const realTime = to !== K.SCHED_OTHER;
+      let pri = priority === -1 ? t.priority : K.PRI_USER_RT + priority;
+      if (priority === -1 && realTime !== (t.class !== K.SCHED_OTHER))
+        pri = realTime ? K.PRI_USER_RT : t.priority - K.PRI_USER_RT;
+      const stays = (to === t.class || !realTime) && pri <= t.priority;
+      if (cred.euid !== 0 && !(stays && sameUser(cred, p.cred))) return K.EPERM;
+      t.class = to;
+      t.priority = pri;
+    }
+    return named.length === 0 ? K.ESRCH : 0;
+  }
+
+  /** SYS-39, 40, likewise. */
+  setsAffinity(cred: K.Cred, p: K.Proc | null, lid: number, cpus: number): number {
+    if (p === null) return K.ESRCH;
+    if (cred.euid !== 0 && !(this.k.g.userSetCpuAffinity === 1 && sameUser(cred, p.cred))) return K.EPERM;
+    const named = this.#named(p, lid).filter((l) => l.stat !== K.LSZOMB);
+    for (const l of named) this.threadOf(l).affinity = cpus;
+    return named.length === 0 ? K.ESRCH : 0;
+  }
+
   /** LWP-84: nothing is to be done on the way out when its code goes on. */
   entersUserMode(l: K.Lwp): void {
     assert.equal(l.flag & K.LW_USERRET, 0, "in user mode with something left to do");
@@ -269,9 +338,9 @@ export class Model {
     for (let i = m.p.lwps; i !== 0; here++) {
       const l = this.k.lwps.view(i);
       i = l.siblingNext;
-      assert.ok(l.lid < newer, `process ${m.pid}: LWP ${l.lid} stands before an older one`);
-      newer = l.lid;
       const t = m.thread(l.lid);
+      assert.ok(t.seq < newer, `process ${m.pid}: LWP ${l.lid} stands before an older one`);
+      newer = t.seq;
       assert.ok(!t.collected, `LWP ${m.pid}.${l.lid} was collected and is still there`);
       checkThread(m, t, l, step);
     }
@@ -322,6 +391,11 @@ export class Model {
   }
 }
 
+/** A real or effective user of one is one of the other (SYS-37). */
+export function sameUser(a: K.Cred, b: K.Cred | null): boolean {
+  return b !== null && [a.uid, a.euid].some((id) => id === b.uid || id === b.euid);
+}
+
 /** LWP-64..67: nobody to collect, somebody to wait for, and somebody who may die. */
 function checkWaiting(m: ProcessModel, t: ThreadModel, lid: number): void {
   const name = `LWP ${m.pid}.${t.lid}, which waits for ${lid}`;
@@ -354,6 +428,11 @@ function checkThread(m: ProcessModel, t: ThreadModel, l: K.Lwp, step: number): v
   const name = `LWP ${m.pid}.${t.lid}`;
   assert.equal((l.flag & K.LW_UNPARKED) !== 0, t.token, `${name}: a remembered wakeup`);
   assert.equal((l.prflag & K.LPR_DETACHED) === 0, t.joinable, `${name}: joinable`);
+  assert.deepEqual(
+    [l.class, l.priority, l.affinity],
+    [t.class, t.priority, t.affinity],
+    `${name}: scheduling`,
+  );
   // LWP-14, 16: halted is halted.
   const halted = l.stat === K.LSSUSPENDED || l.stat === K.LSSTOP;
   if (halted && t.frozen >= 0)

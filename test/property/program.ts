@@ -26,6 +26,14 @@ export const CALLS = [
   "lwpGetprivate",
   "schedYield",
   "setuid",
+  "seteuid",
+  "getuid",
+  "geteuid",
+  "schedSetparam",
+  "schedGetparam",
+  "schedSetaffinity",
+  "schedGetaffinity",
+  "sysctl",
   "procExit",
 ] as const;
 
@@ -38,6 +46,8 @@ export interface ProcessSpec {
   readonly uid: number;
   /** Soft RLIMIT_NTHR. */
   readonly nthr: number;
+  /** Its LWPs, but the first, have ids of the pid table, as those of Linux threads (LWP_PIDLID). */
+  readonly pidlids: boolean;
   /** What its threads do: the first thread the first, created ones any of the others. */
   readonly scripts: readonly (readonly Call[])[];
 }
@@ -73,7 +83,15 @@ const WEIGHTS: Readonly<Record<CallName, number>> = {
   lwpSetprivate: 4,
   lwpGetprivate: 4,
   schedYield: 5,
-  setuid: 6,
+  setuid: 4,
+  seteuid: 4,
+  getuid: 4,
+  geteuid: 4,
+  schedSetparam: 6,
+  schedGetparam: 4,
+  schedSetaffinity: 6,
+  schedGetaffinity: 4,
+  sysctl: 4,
   procExit: 2,
 };
 
@@ -87,7 +105,7 @@ const anyCall: fc.Arbitrary<Call> = fc
   )
   .map(([name, a, b]) => [name, a, b] as const);
 
-const script = fc.array(anyCall, { minLength: 4, maxLength: 18, size: "max" });
+const script = fc.array(anyCall, { minLength: 4, maxLength: 22, size: "max" });
 
 /** The first thread begins with three creations: what is to be seen takes several threads. */
 const mainScript = fc
@@ -101,6 +119,7 @@ const mainScript = fc
 const processSpec: fc.Arbitrary<ProcessSpec> = fc.record({
   uid: fc.nat({ max: 2 }),
   nthr: fc.constantFrom(5, 8, 100),
+  pidlids: fc.nat({ max: 3 }).map((n) => n === 0),
   scripts: fc
     .tuple(mainScript, fc.array(script, { minLength: 2, maxLength: 4, size: "max" }))
     .map(([main, others]) => [main, ...others]),

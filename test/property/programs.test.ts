@@ -127,10 +127,12 @@ test("random programs are of some size, and make every call 1,000 times", () => 
   assert.ok(median(sum.callsOfEach) >= 50);
   assert.ok(median(sum.lwpsOfEach) >= 4);
   const enough = (OFTEN * RUNS) / 300;
-  for (const name of [...CALLS, "lwpMigrate"]) {
+  for (const name of [...CALLS, "lwpMigrate", "LWP_PIDLID"]) {
     const n = sum.calls.get(name) ?? 0;
     assert.ok(n >= enough, `${name}: ${n} times`);
   }
+  const refused = sum.calls.get("LWP_PIDLID EAGAIN") ?? 0;
+  assert.ok(refused >= enough / 10, `no process id left: ${refused} times`);
 });
 
 /** Some programs on each number of CPUs. */

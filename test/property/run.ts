@@ -11,16 +11,21 @@ import { Model } from "./model.js";
 import type { CallName, Program } from "./program.js";
 import { stepFunction, Threads } from "./threads.js";
 
+/** So few processes, and ids, that those who take them for their LWPs run out of them. */
+const PROCS = 10;
 /** Scripts are finite: a program that takes more steps goes round in circles. */
 const STEPS_MAX = 100_000;
 /** Rounds of waking and killing after which a program must be gone. */
 const ROUNDS_MAX = 60;
 
+/** What is counted: calls, migrations by hand, creations with an id of the pid table and those for which there was none left. */
+export type Counted = CallName | "lwpMigrate" | "LWP_PIDLID" | "LWP_PIDLID EAGAIN";
+
 export interface RunResult {
   readonly steps: number;
   /** LWPs created. */
   readonly lwps: number;
-  readonly counts: ReadonlyMap<CallName | "lwpMigrate", number>;
+  readonly counts: ReadonlyMap<Counted, number>;
   /** By `FROM -> TO`. */
   readonly transitions: ReadonlyMap<string, number>;
   readonly collected: number;
@@ -57,7 +62,7 @@ export class PropertyMachine {
     this.sim = new K.SimulatedCpus({
       cpus,
       strategy: (site, n) => this.#strategy(site, n),
-      limits: { lwps, trace: 1024 },
+      limits: { lwps, procs: PROCS, trace: 1024 },
     });
     const { k } = this.sim;
     K.attachContexts(k, {
@@ -170,7 +175,9 @@ class Run {
     this.#windows = false;
     assert.deepEqual(K.checkEmpty(this.#k), [], "what is left of the machine");
     for (const m of this.model.processes) assert.ok(m.ended, `process ${m.pid} was never collected`);
-    const counts = new Map<CallName | "lwpMigrate", number>(this.#threads.counts);
+    const counts = new Map<Counted, number>(this.#threads.counts);
+    counts.set("LWP_PIDLID", this.#threads.pidlids);
+    counts.set("LWP_PIDLID EAGAIN", this.#threads.pidlidsRefused);
     counts.set("lwpMigrate", this.#hands.migrations);
     return {
       steps: this.#sim.steps,
@@ -188,7 +195,7 @@ class Run {
   #loop(): void {
     let rounds = 0;
     while (this.model.alive.length > 0) {
-      if (this.#sim.choose("by hand", 5) === 0) {
+      if (this.#sim.choose("by hand", 4) === 0) {
         this.#hands.act();
         this.#look();
       }
@@ -233,12 +240,12 @@ class Run {
     const user = (l.flag & K.LW_SYSTEM) === 0;
     switch (point) {
       case K.AT_PARK_ENTER:
-        if (this.#sim.choose("window park", 6) === 0) this.#hands.actAt(ci, l);
+        if (this.#sim.choose("window park", 4) === 0) this.#hands.actAt(ci, l);
         return this.model.parks(l);
       case K.AT_USERRET_SUSPENDED:
         return this.#suspended(ci, l);
       case K.AT_SWITCH_UNLOCKED:
-        if (user && this.#sim.choose("window switch", 12) === 0) this.#hands.actAt(ci, l);
+        if (user && this.#sim.choose("window switch", 5) === 0) this.#hands.actAt(ci, l);
         return;
       case K.AT_SIGSWITCH_STOPPED:
         if (this.#sim.choose("window stopped", 3) === 0) this.#hands.unstopAt(ci, l);

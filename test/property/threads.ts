@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import * as K from "lwp/kernel";
 import * as S from "lwp/syscall";
-import type { Model, ProcessModel, ThreadModel } from "./model.js";
+import { type Model, type ProcessModel, sameUser, type ThreadModel } from "./model.js";
 import { type Call, type CallName, CALLS, type ProcessSpec } from "./program.js";
 
 /** LWPs that one process creates at most. */
@@ -51,6 +51,9 @@ export class Threads {
   readonly counts = new Map<CallName, number>(CALLS.map((name) => [name, 0]));
   /** `pid.lid call -> result`, in order. */
   readonly log: string[] = [];
+  /** LWPs with an id of the pid table; and how often there was none left. */
+  pidlids = 0;
+  pidlidsRefused = 0;
 
   constructor(model: Model) {
     this.#model = model;
@@ -154,7 +157,23 @@ class Thread {
       case "schedYield":
         return this.#yield();
       case "setuid":
-        return this.#setuid(a % 3);
+        return this.#setuid(S.setuid(a % 3), a % 3);
+      case "seteuid":
+        return this.#setuid(S.seteuid(a % 3), a % 3);
+      case "getuid":
+        return settle(S.getuid(), (error, uid) => assert.deepEqual([error, uid], [0, K.cur.lwp.cred?.uid]));
+      case "geteuid":
+        return settle(S.geteuid(), (error, uid) => assert.deepEqual([error, uid], [0, K.cur.lwp.cred?.euid]));
+      case "schedSetparam":
+        return this.#setparam(a, b);
+      case "schedGetparam":
+        return this.#getparam(a, b);
+      case "schedSetaffinity":
+        return this.#setaffinity(a, b);
+      case "schedGetaffinity":
+        return this.#getaffinity(a, b);
+      case "sysctl":
+        return this.#sysctl(a, b);
       case "procExit":
         return this.#procExit(a);
     }
@@ -166,8 +185,10 @@ class Thread {
   #creationError(): number {
     const { p } = this.#m;
     const { k } = this.#model;
-    const limit = Math.min(this.#spec.nthr, k.limits.lwps);
-    if (p.uid !== 0 && this.#model.charged(p.uid) + 1 > limit) return K.EAGAIN;
+    const limit = p.nthrSoft;
+    // The charge is the real user's, the right to exceed it the effective one's (LWP-42).
+    if (p.cred?.euid !== 0 && this.#model.charged(p.uid) + 1 > limit) return K.EAGAIN;
+    if (this.#spec.pidlids && k.g.npids === k.limits.procs) return K.EAGAIN;
     return p.zomblwp === null && k.lwps.inUse === k.lwps.limit ? K.EAGAIN : 0;
   }
 
@@ -177,6 +198,9 @@ class Thread {
     const expected = this.#creationError();
     const lid = this.#m.lids.length + 1;
     const start = () => new Thread(this.#shared, this.#model, this.#spec, script).run();
+    if (this.#spec.pidlids) {
+      return yield* this.#createPidlid({ kind: K.CTX_CLOSURE, closure: start }, flags);
+    }
     return yield* settle(S.lwpCreate(start, flags), (error, made) => {
       assert.equal(error, expected);
       if (error === 0) assert.equal(made, lid);
@@ -186,6 +210,9 @@ class Thread {
   *#createStep(a: number, b: number): Generator<K.Token, string, undefined> {
     const expected = this.#creationError();
     const flags = (b & 3) === 0 ? S.LWP_DETACHED : 0;
+    if (this.#spec.pidlids) {
+      return yield* this.#createPidlid({ kind: K.CTX_STEP, entry: STEP_ENTRY, arg: a }, flags);
+    }
     const l = K.cur.lwp;
     K.cacheCreds(l);
     try {
@@ -199,12 +226,33 @@ class Thread {
     }
   }
 
+  /** LWP-36: as Linux emulation makes its threads. */
+  *#createPidlid(start: K.Start, flags: number): Generator<K.Token, string, undefined> {
+    const expected = this.#creationError();
+    const refused = expected !== 0 && this.#model.k.g.npids === this.#model.k.limits.procs;
+    const l = K.cur.lwp;
+    K.cacheCreds(l);
+    const detached = flags & S.LWP_DETACHED;
+    const made = K.lwpCreate(l, l.proc, detached | K.LWP_PIDLID, start, l.class);
+    assert.equal(made === null, expected !== 0);
+    if (made === null) {
+      if (refused) this.#shared.pidlidsRefused++;
+      return "EAGAIN";
+    }
+    this.#shared.pidlids++;
+    const { lid } = made;
+    K.lwpStart(l, made, flags);
+    yield* S.lwpSelf();
+    return `${lid}`;
+  }
+
   /** Created, and thrown away before it has started, as a failed clone would be (LWP-51). */
   *#createAbandoned(): Generator<K.Token, string, undefined> {
     const expected = this.#creationError();
     const l = K.cur.lwp;
     K.cacheCreds(l);
-    const made = K.lwpCreate(l, l.proc, 0, { kind: K.CTX_STEP, entry: STEP_ENTRY }, l.class);
+    const flags = this.#spec.pidlids ? K.LWP_PIDLID : 0;
+    const made = K.lwpCreate(l, l.proc, flags, { kind: K.CTX_STEP, entry: STEP_ENTRY }, l.class);
     assert.equal(made === null, expected !== 0);
     if (made === null) return "EAGAIN";
     assert.equal(K.lwpExitBegin(made), K.EXIT_READY);
@@ -233,12 +281,11 @@ class Thread {
     return `${lid}`;
   }
 
-  /** A superuser may become anybody, once; others only who they are. All its LWPs are charged to the new user at once. */
-  #setuid(uid: number): Generator<K.Token, string, undefined> {
-    const { p } = this.#m;
-    const before = p.uid;
-    const expected = before === 0 || before === uid ? 0 : K.EPERM;
-    return settle(S.setuid(uid), (error) => {
+  /** A superuser may become anybody, others who they are or were. All its LWPs are charged to the new real user at once. */
+  #setuid(call: S.Operation<void>, id: number): Generator<K.Token, string, undefined> {
+    const { uid, euid, svuid } = this.#m.p.cred as K.Cred;
+    const expected = euid === 0 || [uid, euid, svuid].includes(id) ? 0 : K.EPERM;
+    return settle(call, (error) => {
       assert.equal(error, expected);
       assert.equal(K.cur.lwp.uid, K.cur.lwp.cred?.uid);
     });
@@ -399,6 +446,99 @@ class Thread {
     return settle(S.lwpGetname(lid, len), (error, got) => {
       assert.equal(error, there ? (long ? K.ENAMETOOLONG : 0) : K.ESRCH);
       if (error === 0) assert.equal(got, name);
+    });
+  }
+
+  // --- scheduling, and what the machine lets itself be asked -------------------------------------------
+
+  /** A process: its own, by 0 or by its id, another one, or none. With it what the call is to find. */
+  #process(a: number): { pid: number; p: K.Proc | null } {
+    const { processes } = this.#model;
+    const n = a % (processes.length + 3);
+    if (n < 2) return { pid: n === 0 ? 0 : this.#m.pid, p: this.#m.p };
+    const m = processes[n - 3];
+    if (m === undefined) return { pid: 9999, p: null };
+    const live = !m.ended && (m.p.stat === K.SACTIVE || m.p.stat === K.SSTOP);
+    return { pid: m.pid, p: live ? m.p : null };
+  }
+
+  /** An LWP of that process, or none; 0 = all, or the newest. */
+  #lwpOf(p: K.Proc | null, b: number): number {
+    const lids = p === null ? [] : K.procLwps(p).map((l) => l.lid);
+    const n = b % (lids.length + 2);
+    return n < 2 ? n * 5000 : lids[n - 2];
+  }
+
+  /** The caller's ids: it adopts its process's when it enters the call. */
+  #cred(): K.Cred {
+    return this.#m.p.cred as K.Cred;
+  }
+
+  #setparam(a: number, b: number): Generator<K.Token, string, undefined> {
+    const { pid, p } = this.#process(a);
+    const lid = this.#lwpOf(p, b);
+    const policy = (b % 5) - 1;
+    const priority = a % 3 === 0 ? (a % 67) - 1 : -1;
+    const expected = this.#model.setsParam(this.#cred(), p, lid, policy, priority);
+    return settle(S.schedSetparam(pid, lid, policy, { priority }), (error) => assert.equal(error, expected));
+  }
+
+  #getparam(a: number, b: number): Generator<K.Token, string, undefined> {
+    const { pid, p } = this.#process(a);
+    const lid = this.#lwpOf(p, b);
+    const t = this.#asked(p, lid);
+    let expected = t === null ? K.ESRCH : 0;
+    const cred = this.#cred();
+    if (t !== null && cred.euid !== 0 && !sameUser(cred, (p as K.Proc).cred)) expected = K.EPERM;
+    const param = t === null ? null : { policy: t.class, priority: t.priority & 63 };
+    return settle(S.schedGetparam(pid, lid), (error, got) => {
+      assert.equal(error, expected);
+      if (error === 0) assert.deepEqual(got, param);
+    });
+  }
+
+  #setaffinity(a: number, b: number): Generator<K.Token, string, undefined> {
+    const { k } = this.#model;
+    const { pid, p } = this.#process(a);
+    const lid = this.#lwpOf(p, b);
+    const set = Uint8Array.of(a % 3 === 0 ? 0 : 0xf0 | (a >> 4) | 1);
+    const expected = this.#model.setsAffinity(this.#cred(), p, lid, set[0] & ((1 << k.g.ncpu) - 1));
+    return settle(S.schedSetaffinity(pid, lid, set), (error) => assert.equal(error, expected));
+  }
+
+  #getaffinity(a: number, b: number): Generator<K.Token, string, undefined> {
+    const { pid, p } = this.#process(a);
+    const lid = this.#lwpOf(p, b);
+    const t = this.#asked(p, lid);
+    const cpus = t?.affinity;
+    const set = new Uint8Array(1);
+    return settle(S.schedGetaffinity(pid, lid, set), (error) => {
+      assert.equal(error, t === null ? K.ESRCH : 0);
+      if (error === 0) assert.equal(set[0], cpus);
+    });
+  }
+
+  /** Whom a call that asks finds: the newest in any state, or one that is alive (LWP-78). */
+  #asked(p: K.Proc | null, lid: number): ThreadModel | null {
+    if (p === null) return null;
+    const m = this.#model.of(p);
+    const l = lid === 0 ? m.all[0] : m.alive(lid);
+    return l === undefined || l === null ? null : m.thread(l.lid);
+  }
+
+  #sysctl(a: number, b: number): Generator<K.Token, string, undefined> {
+    const { g, limits } = this.#model.k;
+    const may = this.#cred().euid === 0;
+    const [name, now, most] =
+      a % 2 === 0
+        ? ["kern.maxlwp", g.maxlwp, limits.lwps]
+        : ["security.models.extensions.user_set_cpu_affinity", g.userSetCpuAffinity, 1];
+    const value = b % 3 === 0 ? undefined : (b % (most + 3)) - 1;
+    const wrong = value !== undefined && (value < 0 || value > most);
+    const expected = value === undefined ? 0 : !may ? K.EPERM : wrong ? K.EINVAL : 0;
+    return settle(S.sysctl(name, value), (error, before) => {
+      assert.equal(error, expected);
+      if (error === 0) assert.equal(before, now);
     });
   }
 
