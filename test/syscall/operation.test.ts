@@ -25,6 +25,10 @@ const CALLS: Record<string, () => S.Operation<unknown>> = {
   lwpWait: () => S.lwpWait(2),
   lwpWakeup: () => S.lwpWakeup(2),
   procExit: () => S.procExit(1),
+  schedGetaffinity: () => S.schedGetaffinity(0, 2, new Uint8Array(1)),
+  schedGetparam: () => S.schedGetparam(0, 2),
+  schedSetaffinity: () => S.schedSetaffinity(0, 2, Uint8Array.of(1)),
+  schedSetparam: () => S.schedSetparam(0, 2, S.SCHED_RR, { priority: 1 }),
   schedYield: () => S.schedYield(),
 };
 
