@@ -56,6 +56,7 @@ export * from "./kern/prockill.js";
 export * from "./kern/procparent.js";
 export * from "./kern/procstop.js";
 export * from "./kern/pserialize.js";
+export * from "./kern/pstats.js";
 export * from "./kern/psperform.js";
 export * from "./kern/resched.js";
 export * from "./kern/runq.js";

@@ -10,15 +10,14 @@ import { type Cpu, CpuRecord } from "../sys/cpu.js";
 import type { Kernel } from "../sys/kernel.js";
 import type { Lwp } from "../sys/lwp.js";
 import { ATTN_HALT, ATTN_SLICE, ATTN_TICK, ATTN_XCALL, LW_IDLE, RESCHED_ANY } from "../sys/param.js";
-import { cvEnter } from "../kern/condvar.js";
 import { AT_SWITCH_WAITCTX, delayPoint } from "../kern/delay.js";
 import { lwpLock } from "../kern/lwplock.js";
 import { schedIdle, waitContextSaved } from "../kern/placement.js";
 import { pserializeSwitchpoint } from "../kern/pserialize.js";
+import { pstatsBegin } from "../kern/pstats.js";
 import { flushKicks } from "../kern/resched.js";
 import { clockPoll } from "../kern/softclock.js";
-import { sleepqBlock } from "../kern/sleepq.js";
-import { atomicAnd, spinEnter } from "../kern/spin.js";
+import { atomicAnd } from "../kern/spin.js";
 import { contextSaved, miSwitch } from "../kern/switch.js";
 import { xcPoll } from "../kern/xcall.js";
 
@@ -106,13 +105,10 @@ function idle(ci: Cpu, l: Lwp): boolean {
   return true;
 }
 
-/** Puts lwp0, which booted the machine, to sleep for good, so that its CPU can run others. */
-export function retireBooter(k: Kernel): void {
+/** Lets lwp0, which booted the machine, turn into the statistics thread, so that its CPU can run others. */
+export function retireBooter(): void {
   const l = cur.lwp;
-  const p = l.proc;
-  spinEnter(k, p.lock);
-  cvEnter(l, l.waitcv, p.lock);
-  if (sleepqBlock(l, 0, false) > 0) contextSaved(l);
+  if (pstatsBegin(l)) contextSaved(l);
 }
 
 /** Runs host-side code as the CPU, between LWPs: an event of the host that makes LWPs go on. */

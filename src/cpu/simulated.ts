@@ -131,7 +131,7 @@ export class SimulatedCpus implements Port {
     outsideLwps(() => {
       kernelBoot(k, { cpus: this.#ncpu, realmOf: () => 1 });
       for (let i = 1; i <= this.#ncpu; i++) cpuRunning(k.cpus.view(i));
-      retireBooter(k);
+      retireBooter();
     });
   }
 

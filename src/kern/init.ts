@@ -54,6 +54,7 @@ import { pidtabInit } from "./pid.js";
 import { poolGet } from "./pool.js";
 import { poolCacheInit } from "./poolcache.js";
 import { issignal, postsig, sigrestart } from "./signal.js";
+import { KTHREAD_PSTATS, pstatsThread } from "./pstats.js";
 import { sleepqTimeout, sleeptabBucket } from "./sleepq.js";
 import { umemInit } from "./umem.js";
 import { DTOR_NONE, specificdataInit } from "./specificdata.js";
@@ -82,6 +83,7 @@ const SPIN_ROUNDS = 400;
 export function kernelAttach(k: Kernel): void {
   k.slots.calloutHandlers[CALLOUT_SLEEPQ_TIMEOUT] = sleepqTimeout;
   k.slots.kthreads[KTHREAD_XCALL] = xcThread;
+  k.slots.kthreads[KTHREAD_PSTATS] = pstatsThread;
   k.slots.crosscalls[XC_NULLOP] = () => {};
   k.slots.destructors[DTOR_NONE] = () => {};
   if (k.slots.auth.models.size === 0) kauthInit(k);

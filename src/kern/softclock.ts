@@ -6,6 +6,7 @@
  */
 import { type Cpu, CpuRecord } from "../sys/cpu.js";
 import { cur } from "../sys/current.js";
+import { LwpRecord } from "../sys/lwp.js";
 import type { Kernel } from "../sys/kernel.js";
 import {
   ATTN_TICK,
@@ -32,10 +33,12 @@ import { cvBroadcast, cvWait } from "./condvar.js";
 import { AT_CALLOUT_FIRED, delayPoint } from "./delay.js";
 import { cpuNeedResched } from "./resched.js";
 import { interlockExit, interlockEnter } from "./mutex.js";
-import { atomicAnd, atomicStore, spinEnter, spinExit } from "./spin.js";
+import { pstatsTick } from "./pstats.js";
+import { atomicAdd, atomicAnd, atomicStore, spinEnter, spinExit } from "./spin.js";
 
 const ATTENTION = CpuRecord.offset.attention;
 const RUNNING = CpuRecord.offset.calloutRunning;
+const CPTICKS = LwpRecord.offset.cpticks;
 
 /** Handles the ticks this CPU has missed. No lock is held. */
 export function clockPoll(ci: Cpu): void {
@@ -51,13 +54,14 @@ export function clockPoll(ci: Cpu): void {
       spinExit(k, ci.calloutLock);
     }
   }
+  if (missed > 0 && ci.index === 1) pstatsTick(ci);
   if (missed > 0 && todoFirst(ci) !== 0) softclock(ci);
 }
 
 /** One tick on behalf of what runs (SCH-70). */
 function hardclock(ci: Cpu): void {
   const l = ci.onproc;
-  if ((l.flag & LW_IDLE) === 0) l.cpticks++;
+  if ((l.flag & LW_IDLE) === 0) atomicAdd(ci.k, l.at + CPTICKS, 1);
   if (--ci.ticks <= 0) schedTick(ci);
 }
 

@@ -202,7 +202,7 @@ export class Machine {
       spins: spinsFromEnvironment(),
       diag: diagFromEnvironment(),
     });
-    retireBooter(k);
+    retireBooter();
     Object.assign(cur, saved);
   }
 

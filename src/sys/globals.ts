@@ -60,6 +60,8 @@ export const globalsFields = {
   probes: i32("@"),
   /** Trace records written so far, over all CPUs. */
   traceSeq: i32("@"),
+  /** Tick of the first CPU at which the statistics thread is due. */
+  pstatsAt: i32("@"),
   /** 1: a released mutex wakes all its waiters, as the original does; 0: one. */
   mutexWakeAll: i32("~"),
   /** How often a program that wants a lock looks at an owner that runs, before it sleeps. */
