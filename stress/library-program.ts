@@ -397,8 +397,16 @@ function pidLidChild(t: K.StepThread): number {
   Atomics.add(t.l.w, t.l.k.scratch + X.PIDLIDS_RUN, 1);
   return K.STEP_EXIT;
 }
+
+function affineChild(t: K.StepThread): number {
+  check(t.l.affinity === 1 << (K.cur.cpu.index - 1), "an LWP runs where its affinity is not");
+  Atomics.add(t.l.w, t.l.k.scratch + X.AFFINE_RUN, 1);
+  return K.STEP_EXIT;
+}
+
 const PIDLID_CHILD = 0;
-export const steps: K.StepFunction[] = [pidLidChild];
+const AFFINE_CHILD = 1;
+export const steps: K.StepFunction[] = [pidLidChild, affineChild];
 
 /** An LWP whose lid is an id of the pid table: its process is found by it. */
 function* pidLid(): Run {
@@ -416,6 +424,39 @@ function* pidLid(): Run {
     K.lwpStart(lwp, l, 0);
   }
   yield* S.lwpSelf();
+}
+
+/** Another CPU for an LWP that has not run yet: it moves there at once, and stays there. */
+function* affinity(): Run {
+  const { lwp } = K.cur;
+  const target = chance(k.g.ncpu);
+  count("schedSetaffinity", target !== cpu);
+  const start = { kind: K.CTX_STEP, entry: AFFINE_CHILD };
+  const l = K.lwpCreate(lwp, lwp.proc, K.LWP_DETACHED, start, lwp.class);
+  if (l !== null) {
+    const { lid } = l;
+    K.lwpStart(lwp, l, S.LWP_SUSPENDED);
+    const set = Uint8Array.of(1 << target);
+    yield* S.schedSetaffinity(0, lid, set);
+    set[0] = 0;
+    yield* S.schedGetaffinity(0, lid, set);
+    check(set[0] === 1 << target, "another affinity than was set");
+    add(X.AFFINE_MADE, 1);
+    yield* S.lwpContinue(lid);
+  }
+  yield* S.lwpSelf();
+}
+
+/** The caller is a real-time thread for a moment, and has its priority back afterwards. */
+function* realTime(): Run {
+  count("schedSetparam", false);
+  const lid = yield* S.lwpSelf();
+  const { priority } = yield* S.schedGetparam(0, lid);
+  yield* S.schedSetparam(0, lid, S.SCHED_RR, { priority });
+  yield* S.schedYield();
+  const now = yield* S.schedGetparam(0, lid);
+  check(now.policy === S.SCHED_RR && now.priority === priority, "other parameters than were set");
+  yield* S.schedSetparam(0, lid, S.SCHED_OTHER, { priority: S.PRI_NONE });
 }
 
 /** Stops the process, the caller's own, and lets it go on before the caller itself would stop. */
@@ -547,6 +588,8 @@ const TABLE: readonly Deed[] = [
   lwpCtl,
   setprivate,
   pidLid,
+  affinity,
+  realTime,
   stopAndContinue,
   setresuid,
   crossCallLow,

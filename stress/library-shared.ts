@@ -32,6 +32,8 @@ export const KINDS = [
   "lwpCtl",
   "lwpSetprivate",
   "lwpCreate PIDLID",
+  "schedSetparam",
+  "schedSetaffinity",
   "stop and continue",
   "setresuid",
   "cross-call low",
@@ -81,6 +83,9 @@ export const KTHREADS_RUN = take(1);
 /** LWPs with an id of the pid table made, and run. */
 export const PIDLIDS_MADE = take(1);
 export const PIDLIDS_RUN = take(1);
+/** LWPs that were given a CPU of their own before they ran, and that ran there. */
+export const AFFINE_MADE = take(1);
+export const AFFINE_RUN = take(1);
 /** What readers of passive serialisation look at: which of the objects; 1 = it may be looked at. */
 export const CURRENT = take(1);
 export const VALID = take(CPUS_MAX * AGENTS);

@@ -112,8 +112,12 @@ const DEAF = { turned: () => {}, isDue: () => false, hasIdled: () => false };
 /** Whether there is a reason to dispatch. */
 function hasWork(ci: Cpu): boolean {
   const { k } = ci;
-  if (Atomics.load(k.w, ci.at + ATTENTION) !== 0 || ci.count !== 0 || ci.migrating !== null) return true;
-  return (ci.index === 1 && k.g.zombies !== 0) || schedVictim(k, ci) !== null;
+  return wasAsked(ci) || (ci.index === 1 && k.g.zombies !== 0) || schedVictim(k, ci) !== null;
+}
+
+/** Whether there is one that somebody has notified it of: nobody does of what it might steal, which it finds at a tick. */
+function wasAsked(ci: Cpu): boolean {
+  return Atomics.load(ci.w, ci.at + ATTENTION) !== 0 || ci.count !== 0 || ci.migrating !== null;
 }
 
 /** Blocks, or returns a promise to wait for; null = there was something to do, or it is over. */
@@ -138,7 +142,7 @@ function idleWait(ci: Cpu, options: LoopOptions, inLoop: boolean): Promise<unkno
   }
   const limit = options.listens ? LISTEN_IDLE_MS : IDLE_WAIT_MS;
   const how = Atomics.wait(w, ci.at + WAKE, seen, Math.min(tick, limit));
-  if (how === "timed-out" && hasWork(ci) && (ci.attention & ATTN_HALT) === 0) ci.lostWakeups++;
+  if (how === "timed-out" && wasAsked(ci) && (ci.attention & ATTN_HALT) === 0) ci.lostWakeups++;
   return null;
 }
 

@@ -284,6 +284,8 @@ export function lwpStart(l1: Lwp, l2: Lwp, flags: number): void {
 /** First thing a new LWP does, called by the dispatcher (LWP-50). */
 export function lwpStartup(l: Lwp): void {
   kassert(l.k, l === cur.lwp, "lwpStartup: not the current LWP");
+  // lwp0 has run since the machine was booted.
+  if (l.index === 1) return;
   fire(l.k, PROBE_LWP_START, l.proc.pid, l.lid);
   l.cpu.nlwps++;
 }

@@ -33,6 +33,7 @@ describe("the statistics thread", () => {
     assert.deepEqual([stateOf(l), l.wmesg, l.flag & K.LW_SINTR], ["SLEEP", "uvm", 0]);
     assert.deepEqual(passes(m, 350), [101, 201, 301]);
     assert.deepEqual([stateOf(l), l.wmesg, l.flag & K.LW_SINTR], ["SLEEP", "uvm", 0]);
+    assert.equal(m.cpu(0).nlwps, 0, "it does not count as one that has started");
     assert.equal(m.spawn(parked).pid, 1);
   });
 
