@@ -7,7 +7,7 @@
  *
  * A slice is short while the host has work: most of what a program of the host does takes several turns of the event loop with
  * something of the host in between (a file is opened, read, closed), and is not to wait for a whole slice each time. Every
- * turn in which there was nothing to do makes it longer by half.
+ * turn in which there was nothing to do makes it longer by a quarter.
  */
 import type { Cpu } from "../sys/cpu.js";
 
@@ -26,7 +26,7 @@ export class Slices {
   /** The event loop has turned, and had something to do or not: the next slice begins. */
   begin(hostWorked: boolean): void {
     const ci = this.#ci;
-    this.#length = hostWorked ? SLICE_MIN : Math.min(SLICE, this.#length * 1.5);
+    this.#length = hostWorked ? SLICE_MIN : Math.min(SLICE, this.#length * 1.25);
     ci.sliceEnd = ci.k.port.now() + this.#length;
   }
 }

@@ -23,7 +23,7 @@ function stopped(options: K.KernelOptions) {
 }
 
 describe("a slice", () => {
-  test("is short while the host has work, and grows by half with every turn in which it has none", () => {
+  test("is short while the host has work, and grows by a quarter with every turn in which it has none", () => {
     const { port, ci } = stopped({ mp: true });
     const slices = new K.Slices(ci);
     const lengths: number[] = [];
@@ -33,8 +33,8 @@ describe("a slice", () => {
       lengths.push((ci.sliceEnd - port.time) / K.SLICE_MIN);
     }
     assert.deepEqual(
-      lengths.slice(0, 6).map((length) => length.toFixed(3)),
-      ["1.000", "1.500", "2.250", "3.375", "1.000", "1.500"],
+      lengths.slice(0, 6).map((length) => length.toFixed(2)),
+      ["1.00", "1.25", "1.56", "1.95", "1.00", "1.25"],
     );
     assert.equal(Math.max(...lengths).toFixed(3), (K.SLICE / K.SLICE_MIN).toFixed(3));
     assert.equal(lengths.at(-1), Math.max(...lengths));
