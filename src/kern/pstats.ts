@@ -82,10 +82,14 @@ function pstatsSleep(l: Lwp): boolean {
   return sleepqBlock(l, 0, false) === BLOCK_SWITCHED;
 }
 
-/** The first CPU has handled ticks: ends the sleep once it has lasted a second. No lock is held. */
+/**
+ * The first CPU has handled ticks: ends the sleep once it has lasted a second. No lock is held. Without time slices the thread
+ * takes the CPU from no other: that would go behind its equals (SCH-20).
+ */
 export function pstatsTick(ci: Cpu): void {
   const { k } = ci;
   if (((ci.tick - k.g.pstatsAt) | 0) < 0) return;
+  if (k.g.noSlices !== 0 && (ci.curlwp.flag & LW_IDLE) === 0) return;
   // Not before it sleeps again.
   k.g.pstatsAt = (ci.tick + k.hz) | 0;
   sleepqTimeout(k, LWP0);

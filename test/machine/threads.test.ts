@@ -164,7 +164,7 @@ describe("errors of a thread", () => {
     `;
     const { status, stderr } = await lwpRun(text, 1);
     assert.equal(status, 134, stderr);
-    assert.match(stderr, /thread 2 ended it with an exception:\nError: meanwhile/);
+    assert.match(stderr, /thread 2, spawned at .*, ended it with an exception:\nError: meanwhile/);
   });
 
   test("of a thread that had failed before it was detached end the process too", async () => {

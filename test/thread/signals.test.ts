@@ -212,7 +212,7 @@ describe("Thread.kill", () => {
         seen.push(info.signal, Signals.mask);
       });
       const t = yield* Thread.spawn(function* () {
-        yield* Thread.sleep(10);
+        yield* Thread.sleep(10_000);
         return "slept";
       });
       yield* t.kill("SIGUSR1");
