@@ -73,6 +73,7 @@ export function setrunnable(l: Lwp): void {
   const p = l.proc;
   kassert(k, spinOwned(k, p.lock) && lwpLocked(l), "setrunnable: process or LWP not locked");
   kassert(k, (l.flag & LW_IDLE) === 0 && l.mutex !== l.cpu.mutex, "setrunnable: idle thread or queued");
+  const suspended = l.stat === LSSUSPENDED;
   switch (l.stat) {
     case LSSTOP:
       if ((p.slflag & PSL_TRACED) !== 0 && p.xstat !== 0) {
@@ -85,7 +86,6 @@ export function setrunnable(l: Lwp): void {
     case LSSUSPENDED:
       l.flag &= ~LW_WSUSPEND;
       p.nrlwps++;
-      cvBroadcast(k, p.lwpcv);
       break;
     case LSSLEEP:
       kassert(k, l.wchan !== 0, "setrunnable: asleep on nothing");
@@ -93,6 +93,14 @@ export function setrunnable(l: Lwp): void {
     default:
       panic(k, `setrunnable: LWP ${p.pid}.${l.lid} is in state ${l.stat}`);
   }
+  goOn(l);
+  // Not with the LWP locked, as the original does it: an LWP that goes to sleep takes its own lock with its queue's lock held.
+  if (suspended) cvBroadcast(k, p.lwpcv);
+}
+
+/** What the LWP does next: it is woken from its sleep, stays on its CPU, or is queued. Unlocks it. */
+function goOn(l: Lwp): void {
+  const { k } = l;
   if (l.wchan !== 0) {
     // Stopped while asleep: it goes back to sleep for a moment, and is woken from there.
     if (l.stat !== LSSLEEP) setStat(l, LSSLEEP);
