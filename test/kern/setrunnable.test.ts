@@ -98,6 +98,34 @@ describe("setrunnable", () => {
     });
   }
 
+  test("LWP-115: who waits is told of one that was SUSPENDED once that is unlocked (the original: while it is locked)", () => {
+    const m = new TestMachine({ cpus: 2 });
+    const { k } = m;
+    const p = m.spawn(function* () {
+      yield* S.lwpCreate(function* () {
+        for (;;) yield* S.schedYield();
+      });
+      const own = K.cur.lwp.proc;
+      K.spinEnter(k, own.lock);
+      for (;;) yield* K.cvWait(k, own.lwpcv, own.lock);
+    });
+    m.until(() => p.nlwps === 2);
+    const l = m.lwp(p, 2);
+    ask(m, l);
+    m.until(
+      () => stateOf(l) === "SUSPENDED" && (l.pflag & K.LP_RUNNING) === 0 && stateOf(m.lwp(p, 1)) === "SLEEP",
+    );
+    const broken = () =>
+      m.locked(p, () => {
+        K.lwpLock(l);
+        // As if the LWP's CPU put another one to sleep there: that holds the queue's lock, and wants the CPU's.
+        k.w[K.sleeptabBucket(k.sleeptab, p.lwpcv)] = 2;
+        K.setrunnable(l);
+      });
+    assertPanics(broken, /spin/);
+    assert.deepEqual([stateOf(l), k.w[l.mutex]], ["RUN", 0]);
+  });
+
   test("LWP-115: the states that it makes go on are SLEEP, STOP and SUSPENDED: any other is a kernel assertion", () => {
     for (const stat of [K.LSIDL, K.LSRUN, K.LSZOMB, K.LSDEAD, K.LSONPROC]) {
       const m = new TestMachine();
