@@ -157,6 +157,7 @@ export class Lockstep {
   async armAll(outside: (cpu: number) => boolean): Promise<void> {
     const { g, w, hz } = this.#k;
     for (let cpu = 0; cpu < g.ncpu; cpu++) Atomics.store(w, this.#cpu(cpu).at + ARMED, ALL_POINTS);
+    g.pstatsAt = (g.ticks + hz) | 0;
     for (let cpu = 0; cpu < g.ncpu; cpu++) {
       const ci = this.#cpu(cpu);
       if (!outside(cpu)) {
