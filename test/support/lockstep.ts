@@ -249,6 +249,8 @@ export class Rig {
   clear(): void {
     const at = scenarioWords(this.k);
     this.k.w.fill(0, at, at + SCENARIO_WORDS);
+    // A wakeup that an agent was sent and had no more use for would end its next sleep.
+    for (let n = 0; n < this.k.g.ncpu; n++) this.lwp(this.lid(n)).flag &= ~(K.LW_UNPARKED | K.LW_CANCELLED);
   }
 
   /** After it: nobody is held or armed, the agents wait outside the kernel, nothing is queued, and all is sound. */
