@@ -7,8 +7,6 @@ import { Readable } from "node:stream";
 import { isDeepStrictEqual } from "node:util";
 import { threadId } from "node:worker_threads";
 import { LwpError, Thread, ThreadError } from "lwp";
-import * as K from "lwp/kernel";
-import { lwpSelf } from "lwp/syscall";
 
 /** A value that travels. Unless said it comes out deeply equal, and as another object. */
 export interface Row {
@@ -397,15 +395,14 @@ export function compare(row: Row, sent: unknown, back: unknown): string | null {
   return good ? null : `${row.name}: came back otherwise`;
 }
 
-/** Sends all of them; what went wrong. `elsewhere`: each thread must run on another CPU than the caller. */
+/** Sends all of them; what went wrong. `elsewhere`: to the other of two CPUs. */
 export function* sendAll(elsewhere: boolean) {
   failures = [];
   for (const row of TRAVELS) {
     const sent = row.make();
-    const t = yield* Thread.spawn(echo, sent, elsewhere);
-    if (elsewhere) yield* awaitStart();
+    const t = yield* Thread.with({ ...(elsewhere && { cpu: 1 - Thread.cpu }) }).spawn(echo, sent);
     const { back, realm } = yield* t.join();
-    if (elsewhere && realm === threadId) failures.push(`${row.name}: ran here`);
+    if (elsewhere === (realm === threadId)) failures.push(`${row.name}: ran in realm ${realm}`);
     const wrong = compare(row, sent, back);
     if (wrong !== null) failures.push(wrong);
     const alone = compare(row, sent, yield* (yield* Thread.spawn(only, sent)).join());
@@ -438,16 +435,7 @@ function* refusedResults() {
   }
 }
 
-/** Occupies this CPU until the thread says, from another, that it has started. */
-function* awaitStart() {
-  const { k } = K.cur.lwp;
-  while (Atomics.load(k.w, k.scratch) === 0) yield* lwpSelf();
-  Atomics.store(k.w, k.scratch, 0);
-}
-
-export function* echo(back: unknown, signal: boolean) {
-  const { k } = K.cur.lwp;
-  if (signal) Atomics.store(k.w, k.scratch, 1);
+export function* echo(back: unknown) {
   return { back, realm: threadId };
 }
 
@@ -460,7 +448,5 @@ export function* badResult() {
 }
 
 export function* main([elsewhere]: string[]) {
-  // No tick takes the CPU from main, which never gives it up where it waits for a thread to start elsewhere.
-  if (elsewhere === "elsewhere") K.cur.lwp.class = K.SCHED_FIFO;
   console.log(JSON.stringify(yield* sendAll(elsewhere === "elsewhere")));
 }
