@@ -79,20 +79,38 @@ function names(cycles: readonly LwpInfo[][]): { pid: number; lid: number }[][] {
   return cycles.map((cycle) => cycle.map(({ pid, lid }) => ({ pid, lid })));
 }
 
-function errorText(error: unknown): string {
-  return error instanceof Error ? mapStack(inspect(error)) : String(error);
+/** What reading a thrown value gives: that may run code of the program, which must not fail the CPU that reports. */
+function reading<T>(read: () => T, otherwise: T): T {
+  try {
+    return read();
+  } catch {
+    return otherwise;
+  }
 }
 
-function errorFacts(error: unknown): object {
+const UNREADABLE = "a value that cannot be shown";
+
+function errorText(error: unknown): string {
+  const show = () => (error instanceof Error ? mapStack(inspect(error)) : String(error));
+  return reading(show, UNREADABLE);
+}
+
+function errorFacts(error: unknown, within: readonly unknown[] = []): object {
+  return reading(() => factsOf(error, within), { value: UNREADABLE });
+}
+
+/** `within`: the errors that it is the cause of, which it may be itself. */
+function factsOf(error: unknown, within: readonly unknown[]): object {
   if (!(error instanceof Error)) return { value: String(error) };
   const { name, message, stack, cause } = error;
   const { code } = error as { readonly code?: unknown };
+  const known = cause === undefined || cause === error || within.includes(cause);
   return {
     name,
     message,
     code: typeof code === "string" ? code : undefined,
     stack: mapStack(stack ?? ""),
-    cause: cause === undefined ? undefined : errorFacts(cause),
+    cause: known ? undefined : errorFacts(cause, [...within, error]),
   };
 }
 

@@ -24,18 +24,6 @@ describe("exit status", () => {
     ["yield* lwpCreate(function* () { yield* procExit(9); }); yield* lwpExit();", 9],
   ];
   for (const [body, wanted] of STATUSES) {
-    for (const options of [["--cpus", "1"], ["--cpus", "2"], ["--sim"]]) {
-      test(`a program that awaits for ever while it is loaded could not start (${options.join(" ")})`, async () => {
-        const dependency = program("export const x = await new Promise(() => {});");
-        const file = program(
-          `import { x } from ${JSON.stringify(dependency)}; export function* main() { return x; }`,
-        );
-        const { status, stdout, stderr } = await lwp("run", ...options, file);
-        const said = `lwp: ${file}: a top-level \`await\` never ended: nothing is left that could end it\n`;
-        assert.deepEqual([status, stdout, stderr], [2, "", said]);
-      });
-    }
-
     test(`of a main that does { ${body} } is ${wanted}`, async () => {
       const text = `
         import { lwpCreate, lwpExit, procExit } from "lwp/syscall";
@@ -43,6 +31,18 @@ describe("exit status", () => {
       `;
       const { status, stderr } = await lwpRun(text, 2);
       assert.deepEqual([status, stderr], [wanted, ""]);
+    });
+  }
+
+  for (const options of [["--cpus", "1"], ["--cpus", "2"], ["--sim"]]) {
+    test(`a program that awaits for ever while it is loaded could not start (${options.join(" ")})`, async () => {
+      const dependency = program("export const x = await new Promise(() => {});");
+      const file = program(
+        `import { x } from ${JSON.stringify(dependency)}; export function* main() { return x; }`,
+      );
+      const { status, stdout, stderr } = await lwp("run", ...options, file);
+      const said = `lwp: ${file}: a top-level \`await\` never ended: nothing is left that could end it\n`;
+      assert.deepEqual([status, stdout, stderr], [2, "", said]);
     });
   }
 
@@ -83,6 +83,29 @@ describe("exit status", () => {
       /^process 1: thread 1 ended it with an exception:\nwords\nThe threads of process 1:\nPID /,
     );
   });
+
+  // What a program throws is read for the report, and may fail then: that ends its process, as any exception, and no more.
+  const unreadable = {
+    "has no text": "Object.create(null)",
+    "throws where its cause is read": `Object.defineProperty(new Error("odd"), "cause", { get() { throw new Error("no"); } })`,
+    "throws where its stack is read": `Object.defineProperty(new Error("odd"), "stack", { get() { throw new Error("no"); } })`,
+    "is its own cause": `(() => { const e = new Error("odd"); return (e.cause = e); })()`,
+    "has a cause that has it as cause": `(() => { const e = new Error("odd"); e.cause = new Error("other", { cause: e }); return e; })()`,
+  };
+  for (const [what, thrown] of Object.entries(unreadable)) {
+    for (const options of [[], ["--json"]]) {
+      test(`a thrown value that ${what} ends its process ${options.join("")}`, async () => {
+        const text = `export function* main() { const thrown: unknown = ${thrown}; throw thrown; }`;
+        const { status, stderr } = await lwp("run", "--cpus", "1", ...options, program(text));
+        assert.equal(status, 134, stderr);
+        assert.doesNotMatch(stderr, /machine stopped/);
+        assert.match(
+          stderr,
+          options.length === 0 ? /^process 1: thread 1 ended it/ : /^\{"event":"exception"/,
+        );
+      });
+    }
+  }
 
   const FAILS = `
     import { schedYield, Thread } from "lwp";
