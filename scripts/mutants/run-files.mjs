@@ -2,18 +2,19 @@
 // test hangs: then the last line that is written is a failure of that name. Else it is `# work N`, with the time that the process
 // has used its CPUs, in microseconds.
 //
-// A test hangs if the process works for long without any news, or does nothing at all for long. Both are counted in what this
+// A test hangs if the process works for long without ending one, or does nothing at all for long. Both are counted in what this
 // process itself has done, so that a machine that has others to serve makes no test hang: in seconds of CPU time, and in ticks
 // of a timer that stops with the process.
 
 import { writeSync } from "node:fs";
 import path from "node:path";
+import { afterEach } from "node:test";
 import { pathToFileURL } from "node:url";
 import { isMainThread, Worker, workerData } from "node:worker_threads";
 
 const tickMs = 250;
-/** Four times what the longest stretch without news takes, unbroken, on a slow core. */
-const workSeconds = 10;
+/** Four times what the longest stretch without the end of a test takes, unbroken, on a slow core. */
+const workSeconds = 30;
 /** A test that waits for a process of its own is idle, too. */
 const idleTicks = 30_000 / tickMs;
 /** A tick with less work than this, in microseconds, was idle: a clock of 100 Hz takes a tenth of it. */
@@ -23,11 +24,7 @@ if (isMainThread) {
   const news = new Int32Array(new SharedArrayBuffer(4));
   const watchdog = new Worker(new URL(import.meta.url), { workerData: news });
   watchdog.unref();
-  const write = process.stdout.write;
-  process.stdout.write = (...args) => {
-    Atomics.add(news, 0, 1);
-    return write.apply(process.stdout, args);
-  };
+  afterEach(() => void Atomics.add(news, 0, 1));
   process.on("exit", () => writeSync(1, `# work ${cpuTime()}\n`));
   for (const file of process.argv.slice(2)) await import(pathToFileURL(path.resolve(file)).href);
 } else {
