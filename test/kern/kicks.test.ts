@@ -94,6 +94,30 @@ const CALLS: Record<string, (s: Scene) => void> = {
       s.check();
     });
   },
+  doSchedSetaffinity: (s) => {
+    const p = asleep(s);
+    s.m.asCpu(() => {
+      s.note();
+      K.doSchedSetaffinity(K.procLwps(p)[0], 0, 1, 0);
+      s.check();
+    });
+  },
+  doSchedSetparam: (s) => {
+    const p = asleep(s);
+    s.m.asCpu(() => {
+      s.note();
+      K.doSchedSetparam(K.procLwps(p)[0], 0, 1, K.SCHED_OTHER, K.PRI_NONE);
+      s.check();
+    });
+  },
+  psignal: (s) => {
+    const p = asleep(s);
+    s.m.asCpu(() => {
+      s.note();
+      K.psignal(p, K.siginfo(K.SIGUSR1, K.SI_USER, 0, 0, 0));
+      s.check();
+    });
+  },
   "userret, before anything else": (s) => {
     s.m.runToEnd(function* () {
       s.note();
@@ -199,6 +223,41 @@ describe("who asks another CPU for something tells it, holding no lock, before i
       const s = new Scene();
       run(s);
       assert.notEqual(s.checks, 0);
+    });
+  }
+});
+
+/** What makes an LWP look at its flags. */
+const ASKS: Record<string, (m: TestMachine, p: K.Proc) => void> = {
+  "its process is killed": (m, p) => void K.procKill(m.k, p.pid, 9),
+  "its process is stopped": (m, p) => {
+    K.spinEnter(m.k, m.k.g.procLock);
+    K.spinEnter(m.k, p.lock);
+    K.procStop(p, K.SIGSTOP);
+    K.spinExit(m.k, p.lock);
+    K.spinExit(m.k, m.k.g.procLock);
+    K.flushKicks(m.k);
+  },
+  "it gets a signal that it handles": (_m, p) => {
+    K.psignal(p, K.siginfo(K.SIGUSR1, K.SI_USER, 0, 0, 0));
+  },
+};
+
+describe("an LWP that computes on another CPU is asked to look, and its CPU told, when", () => {
+  for (const [name, run] of Object.entries(ASKS)) {
+    test(name, () => {
+      const m = new TestMachine({ cpus: 2 });
+      const p = m.spawn(function* () {
+        yield* S.sigaction(K.SIGUSR1, { handler: () => {} });
+        for (;;) yield* S.lwpSelf();
+      });
+      const l = m.lwp(p, 1);
+      m.until(() => l.stat === K.LSONPROC && p.handlers !== null);
+      const ci = l.cpu;
+      const notified: K.Cpu[] = [];
+      m.sim.notify = (to?: K.Cpu) => void notified.push(to as K.Cpu);
+      m.asCpu(() => run(m, p), 2 - ci.index);
+      assert.deepEqual([l.stat, ci.attention & K.RESCHED_ANY, notified], [K.LSONPROC, K.RESCHED_LAZY, [ci]]);
     });
   }
 });

@@ -4,6 +4,7 @@ import { describe, test } from "node:test";
 import * as K from "lwp/kernel";
 import * as S from "lwp/syscall";
 import { attempt, stateOf, TestMachine, withLock, type ThreadBody } from "../support/sim.js";
+import { onProbe, overridePort } from "../support/spy.js";
 
 const { SIGUSR1, SIGUSR2, SIGTERM, SIGSTOP, SIGTSTP, SIGCONT, SIGKILL, SIGCHLD } = K;
 
@@ -548,6 +549,64 @@ describe("calls", () => {
       ...[[SIGUSR1], "1 SIGUSR1"],
     ]);
     assert.equal(m.k.w[m.lwp(p, 2).sigmask], 0);
+  });
+
+  test("PRC-86: a mask that sigsuspend has put there stays while a signal can be delivered under it, which is looked at", () => {
+    const { m, p } = process(catching([], [SIGUSR1, SIGUSR2], masking([], SIGUSR1)));
+    const l = m.lwp(p, 1);
+    const blocked = () => K.sigismember(m.k, l.sigmask, SIGUSR1);
+    const facts = () => [l.flag & K.LW_PENDSIG, l.sigrestore, blocked()];
+    const pend = (sig: number) => {
+      l.flag &= ~K.LW_PENDSIG;
+      K.sigaddset(m.k, l.sigpend, sig);
+    };
+    bothLocked(m, p, () => {
+      K.sigsuspendSetup(l, K.sigset());
+      assert.deepEqual(facts(), [0, 1, false]);
+      pend(SIGUSR2);
+      K.sigsuspendTeardown(l);
+      assert.deepEqual(facts(), [K.LW_PENDSIG, 1, false]);
+      K.sigdelset(m.k, l.sigpend, SIGUSR2);
+      l.flag &= ~K.LW_PENDSIG;
+      K.sigsuspendTeardown(l);
+      assert.deepEqual(facts(), [0, 0, true]);
+      // The other way round: what comes back lets one through.
+      K.sigprocmask1(l, K.SIG_UNBLOCK, K.sigset(SIGUSR1));
+      K.sigsuspendSetup(l, K.sigset(SIGUSR1));
+      pend(SIGUSR1);
+      K.sigsuspendTeardown(l);
+      assert.deepEqual(facts(), [K.LW_PENDSIG, 0, false]);
+    });
+  });
+
+  test("a stop signal is taken under proc_lock: whoever has to wait for that lets go of his process, and looks anew", () => {
+    const { m, p } = process(sleeper());
+    const { k } = m;
+    const seen: unknown[] = [];
+    // Another CPU has it until somebody waits for it.
+    overridePort(m, {
+      relax: (_why, _round, lock) => {
+        seen.push(lock === k.g.procLock, k.w[p.lock]);
+        k.w[lock] = 0;
+      },
+    });
+    post(m, p, SIGTSTP);
+    k.w[k.g.procLock] = 9;
+    m.run();
+    assert.deepEqual([seen, stateOf(m.lwp(p, 1)), k.w[k.g.procLock], k.w[p.lock]], [[true, 0], "STOP", 0, 0]);
+  });
+
+  test("MCH-55: a signal that is forgotten is told for whom it was pending: the process, as LWP 0, or one LWP", () => {
+    const { m, p } = process(masking([], SIGUSR1));
+    const seen: unknown[] = [];
+    onProbe(m, ["signal_clear"], (r) => seen.push([r.pid, r.lid, r.args[0]]));
+    post(m, p, SIGUSR1);
+    post(m, p, SIGUSR1, 1);
+    bothLocked(m, p, () => K.sigforget(p, K.sigset(SIGUSR1)));
+    assert.deepEqual(seen, [
+      [p.pid, 0, SIGUSR1],
+      [p.pid, 1, SIGUSR1],
+    ]);
   });
 
   test("PRC-86: sigsuspend: always EINTR, the old mask comes back after the handler; also by a wakeup, unlike as written", () => {
