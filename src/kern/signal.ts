@@ -308,6 +308,7 @@ export function sigreturn(l: Lwp, mask0: number, mask1: number): void {
 
 /** The caller's mask, or an action, has changed: it looks if there is something to take now. `p.lock` is held. */
 export function sigcheck(l: Lwp): void {
+  kassert(l.k, spinOwned(l.k, l.proc.lock), "sigcheck: the process is not locked");
   if (!sigispending(l)) return;
   lwpLock(l);
   l.flag |= LW_PENDSIG;

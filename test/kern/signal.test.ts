@@ -290,9 +290,9 @@ describe("delivery", () => {
           log.push(info, yield* S.sigprocmask(K.SIG_BLOCK));
           yield* S.lwpSelf();
         } as K.SignalHandler,
-        mask: [SIGUSR2, SIGKILL],
+        mask: [SIGUSR2, SIGKILL, K.SIGRTMIN + 1],
       });
-      yield* S.sigprocmask(K.SIG_BLOCK, [SIGTERM]);
+      yield* S.sigprocmask(K.SIG_BLOCK, [SIGTERM, K.SIGRTMIN]);
       yield* attempt(S.lwpPark());
       log.push(yield* S.sigprocmask(K.SIG_BLOCK));
       yield* { [Symbol.iterator]: sleeper() } as Iterable<K.Token>;
@@ -301,10 +301,31 @@ describe("delivery", () => {
     m.run();
     assert.deepEqual(log, [
       { signal: "SIGUSR1", signo: SIGUSR1, code: K.SI_USER, pid: 7, uid: 8, lid: 0 },
-      [SIGTERM, SIGUSR1, SIGUSR2],
-      [SIGTERM],
+      [SIGTERM, SIGUSR1, SIGUSR2, K.SIGRTMIN, K.SIGRTMIN + 1],
+      [SIGTERM, K.SIGRTMIN],
     ]);
     assert.equal(m.lwp(p, 1).nsignals, 1);
+  });
+
+  test("PRC-77: what came while the handler ran, masked by it, is taken when it has returned", () => {
+    const log: unknown[] = [];
+    const { m, p } = process(function* () {
+      for (const sig of [SIGUSR1, K.SIGRTMIN]) {
+        yield* S.sigaction(sig, {
+          handler: function* ({ signo }) {
+            log.push(signo);
+            if (signo === SIGUSR1) yield* S.lwpKill(1, K.SIGRTMIN);
+            log.push(`${signo} ends`);
+          } as K.SignalHandler,
+          mask: [K.SIGRTMIN],
+        });
+      }
+      yield* attempt(S.lwpPark());
+      yield* { [Symbol.iterator]: sleeper() } as Iterable<K.Token>;
+    });
+    post(m, p, SIGUSR1);
+    m.run();
+    assert.deepEqual(log, [SIGUSR1, `${SIGUSR1} ends`, K.SIGRTMIN, `${K.SIGRTMIN} ends`]);
   });
 
   test("PRC-77: with NODEFER the signal itself is not masked; RESETHAND resets the action, also to ignoring, but NORESET signals", () => {
@@ -597,16 +618,25 @@ describe("calls", () => {
   });
 
   test("MCH-55: a signal that is forgotten is told for whom it was pending: the process, as LWP 0, or one LWP", () => {
-    const { m, p } = process(masking([], SIGUSR1));
+    const all = [1, SIGUSR1, K.SIGRTMIN, K.NSIG - 1];
+    const { m, p } = process(masking([], ...all));
     const seen: unknown[] = [];
     onProbe(m, ["signal_clear"], (r) => seen.push([r.pid, r.lid, r.args[0]]));
     post(m, p, SIGUSR1);
     post(m, p, SIGUSR1, 1);
     bothLocked(m, p, () => K.sigforget(p, K.sigset(SIGUSR1)));
-    assert.deepEqual(seen, [
+    assert.deepEqual(seen.splice(0), [
       [p.pid, 0, SIGUSR1],
       [p.pid, 1, SIGUSR1],
     ]);
+    for (const sig of all) post(m, p, sig);
+    bothLocked(m, p, () => K.sigforget(p, K.sigset(SIGTERM)));
+    assert.deepEqual(seen, []);
+    bothLocked(m, p, () => K.sigforget(p, null));
+    assert.deepEqual(
+      seen,
+      all.map((sig) => [p.pid, 0, sig]),
+    );
   });
 
   test("PRC-86: sigsuspend: always EINTR, the old mask comes back after the handler; also by a wakeup, unlike as written", () => {
