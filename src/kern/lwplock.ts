@@ -5,6 +5,7 @@
  * lock may hand the LWP over to another one (lock lending). So: read the pointer, take the lock, read again
  * (LWP-20).
  */
+import { cur } from "../sys/current.js";
 import { LwpRecord, type Lwp } from "../sys/lwp.js";
 import { AT_LWPLOCK_READ, AT_LWPLOCK_TAKEN, delayPoint } from "./delay.js";
 import { kassert } from "./panic.js";
@@ -43,8 +44,9 @@ export function lwpTrylock(l: Lwp): boolean {
 
 /** Whether this CPU holds the LWP's lock, and, if given, that lock is `a` (LWP-81). */
 export function lwpLocked(l: Lwp, a = 0): boolean {
-  const now = l.w[l.at + MUTEX];
-  return spinOwned(l.k, now) && (a === 0 || a === now);
+  const { w } = l;
+  const now = w[l.at + MUTEX];
+  return w[now] === cur.cpu.index && (a === 0 || a === now);
 }
 
 /** Hands the locked LWP over to lock `a`; takes and releases nothing. */

@@ -83,6 +83,7 @@
  * - Records are words that all realms see. The host may stop a realm at any point, also one that holds a spin lock: waiting
  *   for a lock ends in a sleep, and looks whether the owner's CPU still lives.
  */
+import { cur } from "../sys/current.js";
 import { LwpRecord, type Lwp } from "../sys/lwp.js";
 import {
   LP_RUNNING,
@@ -102,7 +103,7 @@ import { lwpLocked } from "./lwplock.js";
 import { panic } from "./panic.js";
 import { fire, PROBE_STATE, probing } from "./probe.js";
 
-const STAT = LwpRecord.offset.stat;
+const { stat: STAT, mutex: MUTEX } = LwpRecord.offset;
 
 const bit = (...states: number[]) => states.reduce((set, s) => set | (1 << s), 0);
 
@@ -133,8 +134,9 @@ const ALWAYS: readonly number[] = (() => {
 export function setStat(l: Lwp, stat: number): void {
   const { w, at } = l;
   const from = w[at + STAT];
-  if (((ALWAYS[from] & (1 << stat)) === 0 && !permitted(l, from, stat)) || !lwpLocked(l))
-    refuse(l, from, stat);
+  // `lwpLocked`, written out: every switch comes here twice.
+  const locked = w[w[at + MUTEX]] === cur.cpu.index;
+  if (!locked || ((ALWAYS[from] & (1 << stat)) === 0 && !permitted(l, from, stat))) refuse(l, from, stat);
   w[at + STAT] = stat;
   if (probing(l.k, PROBE_STATE)) fire(l.k, PROBE_STATE, l.proc.pid, l.lid, from, stat, l.cpu.index - 1);
 }
