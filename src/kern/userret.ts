@@ -12,6 +12,7 @@ import {
   ATTN_SLICE,
   ATTN_TICK,
   ATTN_XCALL,
+  LSONPROC,
   LSSUSPENDED,
   LW_LWPCTL,
   LW_PENDSIG,
@@ -111,13 +112,13 @@ function step(l: Lwp): number {
 /** The loop over the flags of LW_USERRET, in the order of LWP-85. */
 export function lwpUserret(l: Lwp): number {
   const { k } = l;
-  kassert(k, l === cur.lwp, "lwpUserret: not the current LWP");
+  kassert(k, l === cur.lwp && l.stat === LSONPROC, "lwpUserret: not the current LWP, or it does not run");
   while ((l.flag & LW_USERRET) !== 0) {
     if ((l.flag & (LW_PENDSIG | LW_WCORE | LW_WEXIT)) === LW_PENDSIG) {
       const r = deliverSignals(l);
-      if (r !== RET_USER) return r;
+      if (r === RET_SWITCH) return r;
       // Signals are taken, or a stop is over: what else is asked for is looked at anew.
-      continue;
+      if (r === RET_USER) continue;
     }
     // LWP-86: what is left with only WREBOOT or WCORE set waits as if suspended, and does not spin.
     const halt = (l.flag & (LW_WREBOOT | LW_WCORE)) !== 0 && (l.flag & LW_WEXIT) === 0;
@@ -127,30 +128,31 @@ export function lwpUserret(l: Lwp): number {
     }
     if ((l.flag & LW_WEXIT) !== 0) return RET_EXIT;
     if ((l.flag & LW_LWPCTL) !== 0) lwpCtlRefresh(l);
+    // LWP-142: the handler runs in user mode, so after all of this.
+    if (l.sigcaught !== 0) return RET_SIGNAL;
   }
   return RET_USER;
 }
 
-/** Takes what is pending, up to the first that has a handler; while the process is to stop, that comes first. */
+/**
+ * Takes what is pending, up to the first that has a handler: RET_SIGNAL, and the frame for it is ready. While the process is to
+ * stop, that comes first.
+ */
 function deliverSignals(l: Lwp): number {
   const { k } = l;
   const p = l.proc;
   const { lock } = p;
-  // One handler is entered at a time; LW_PENDSIG stays on until nothing is left.
-  if (l.sigcaught !== 0) return RET_SIGNAL;
   spinEnter(k, lock);
   for (;;) {
     if (procIsStopping(p)) return sigswitch(l) ? RET_SWITCH : RET_USER;
-    const sig = k.slots.issignal(l);
-    if (sig === 0) {
-      if (procIsStopping(p)) continue;
-      break;
-    }
-    k.slots.postsig(l, sig);
+    // One handler is entered at a time; LW_PENDSIG stays on until nothing is left.
     if (l.sigcaught !== 0 || (l.flag & LW_WEXIT) !== 0) {
       spinExit(k, lock);
       return l.sigcaught === 0 ? RET_USER : RET_SIGNAL;
     }
+    const sig = k.slots.issignal(l);
+    if (sig !== 0) k.slots.postsig(l, sig);
+    else if (!procIsStopping(p)) break;
   }
   lwpLock(l);
   l.flag &= ~LW_PENDSIG;

@@ -4,7 +4,16 @@ import { describe, test } from "node:test";
 import * as K from "lwp/kernel";
 import * as S from "lwp/syscall";
 import { atDelayPoint, overridePort } from "../support/spy.js";
-import { assertPanics, counters, parked, stateOf, TestMachine, type ThreadBody } from "../support/sim.js";
+import {
+  assertPanics,
+  attempt,
+  counters,
+  parked,
+  stateOf,
+  TestMachine,
+  type ThreadBody,
+  withLock,
+} from "../support/sim.js";
 
 /** A process whose main thread logs "user" after one operation; LWP 2 keeps the process alive. */
 function returning(log: string[], before: (l: K.Lwp) => void) {
@@ -157,6 +166,15 @@ describe("lwpUserret", () => {
     const p = m.spawn(parked);
     m.run();
     assertPanics(() => m.asCpu(() => K.lwpUserret(m.lwp(p, 1))), /not the current LWP/);
+  });
+
+  test("LWP-85: it is LSONPROC", () => {
+    const { m } = returning([], (l) => {
+      flag(l, K.LW_LWPCTL);
+      l.stat = K.LSRUN;
+    });
+    m.sim.check = () => {};
+    assertPanics(() => m.run(), /or it does not run/);
   });
 
   test("LWP-85: signals are delivered until there is none, with the process locked", () => {
@@ -373,5 +391,71 @@ describe("test vectors", () => {
     release(m, main, 0);
     m.run();
     assert.deepEqual([log, stateOf(main)], [[], "ZOMB"]);
+  });
+
+  /** A thread that catches SIGUSR1, and has it to take and to suspend itself on its way out of a sleep. */
+  function caughtAndSuspended(log: string[]) {
+    const m = new TestMachine();
+    const p = m.spawn(function* () {
+      yield* S.lwpCreate(forEver);
+      yield* S.sigaction(K.SIGUSR1, { handler: () => log.push("handler"), flags: K.SA_RESTART });
+      for (;;) {
+        yield* attempt(S.lwpPark());
+        log.push("user");
+      }
+    });
+    m.run();
+    const main = m.lwp(p, 1);
+    m.asCpu(() => {
+      K.psignal(p, K.siginfo(K.SIGUSR1, K.SI_USER, 0, 0, main.lid));
+      withLock(m.k, p.lock, () => {
+        K.lwpLock(main);
+        assert.equal(K.lwpSuspend(K.cur.lwp, main), 0);
+      });
+    });
+    m.run();
+    assert.deepEqual([log, stateOf(main), main.sigcaught], [[], "SUSPENDED", K.SIGUSR1]);
+    return { m, k: m.k, p, main };
+  }
+
+  test("LWP-142: a real handler: its frame is ready while the LWP is suspended; continued, it runs before the program", () => {
+    const log: string[] = [];
+    const { m, p, main } = caughtAndSuspended(log);
+    m.locked(p, () => {
+      K.lwpLock(main);
+      K.lwpContinue(main);
+    });
+    m.run();
+    assert.deepEqual(log, ["handler", "user"]);
+    assert.equal(main.sigcaught, 0);
+  });
+
+  test("LWP-142: told to exit while it is suspended, an LWP does not run the handler whose frame is ready", () => {
+    const log: string[] = [];
+    const { m, p, main } = caughtAndSuspended(log);
+    m.locked(p, () => K.tellToExit(main));
+    m.run();
+    assert.deepEqual([log, stateOf(main)], [[], "ZOMB"]);
+  });
+
+  test("LWP-142, LWP-16: nor while its process is stopped meanwhile: it stops first", () => {
+    const log: string[] = [];
+    const { m, k, p, main } = caughtAndSuspended(log);
+    const both = (body: () => void): void =>
+      m.asCpu(() => {
+        withLock(k, k.g.procLock, () => withLock(k, p.lock, body));
+        K.flushKicks(k);
+      });
+    both(() => K.procStop(p, K.SIGSTOP));
+    m.run();
+    m.locked(p, () => {
+      K.lwpLock(main);
+      K.lwpContinue(main);
+    });
+    m.run();
+    assert.deepEqual([log, stateOf(main), p.stat], [[], "STOP", K.SSTOP]);
+    both(() => K.procUnstop(p, 0));
+    m.run();
+    assert.deepEqual(log, ["handler", "user"]);
   });
 });
