@@ -131,10 +131,16 @@ export function lwpCtlFree(l: Lwp): void {
   const { k } = l;
   const p = l.proc;
   if (l.lcpage !== 0 && (p.lflag & PL_PPWAIT) === 0) {
-    const lp = k.lcprocs.view(p.lwpctl);
     const page = k.lcpages.view(l.lcpage);
+    const slot = (lwpCtlByte(l) - page.uaddr) / LWPCTL_BYTES;
+    kassert(
+      k,
+      p.lwpctl !== 0 && slot >= 0 && slot < LWPCTL_PER_PAGE,
+      "lwpCtlFree: no header, or a slot of another page",
+    );
+    const lp = k.lcprocs.view(p.lwpctl);
     spinEnter(k, lp.lock);
-    giveSlot(page, (lwpCtlByte(l) - page.uaddr) / LWPCTL_BYTES);
+    giveSlot(page, slot);
     const first = k.lcpages.view(lp.pages);
     if (first.nfree === 0) moveToFront(k, lp, page);
     spinExit(k, lp.lock);

@@ -1,7 +1,6 @@
 /**
  * Suspend and continue of one LWP (LWP-71..73).
  */
-import { cur } from "../sys/current.js";
 import { EDEADLK, EINTR } from "../sys/errno.js";
 import type { Lwp } from "../sys/lwp.js";
 import {
@@ -31,7 +30,7 @@ import { setrunnable } from "./synch.js";
 export function lwpSuspend(curl: Lwp, t: Lwp): number {
   const { k } = t;
   kassert(k, spinOwned(k, t.proc.lock) && lwpLocked(t), "lwpSuspend: process or LWP not locked");
-  kassert(k, t !== cur.lwp || t.stat === LSONPROC, "lwpSuspend: the caller is not on a CPU");
+  kassert(k, t !== curl || t.stat === LSONPROC, "lwpSuspend: the caller is not on a CPU");
   if ((curl.flag & (LW_WEXIT | LW_WCORE)) !== 0) {
     lwpUnlock(t);
     return EDEADLK;

@@ -249,6 +249,20 @@ test("LWP-108: an LWP that is freed gives its slot back; a vforked child's borro
   assert.deepEqual([child.lwpctl, s.pages()], [0, [[0, 511]]]);
 });
 
+test("LWP-108, LWP-123: words without a header, or of another page than the LWP's, are a kernel assertion", () => {
+  const spoil: ((m: TestMachine, l: K.Lwp) => void)[] = [
+    (_m, l) => (l.proc.lwpctl = 0),
+    (_m, l) => (l.lwpctl += 512 * 2),
+    (_m, l) => (l.lwpctl -= 2),
+  ];
+  for (const wrong of spoil) {
+    const s = new Slots(machine());
+    s.take();
+    wrong(s.m, s.lwp(0));
+    assertPanics(() => s.free(0), /no header, or a slot of another page/);
+  }
+});
+
 test("LWP-109: the last LWP of a process gives up words, pages, region and header; asserted that it is the last", () => {
   const m = machine(1100);
   const before = m.k.w[m.k.umem + K.UMEM_INUSE];

@@ -278,6 +278,16 @@ describe("lwpSuspend", () => {
       K.lwpSuspend(l, l);
     });
     assertPanics(() => m.run(), /the caller is not on a CPU/);
+    // Who suspends is who is named so, whoever's CPU it is.
+    const { m: m2, t } = pair();
+    assertPanics(
+      () =>
+        m2.locked(t.proc, () => {
+          K.lwpLock(t);
+          K.lwpSuspend(t, t);
+        }),
+      /the caller is not on a CPU/,
+    );
   });
 
   test("LWP-72: it never waits: the suspension comes later", () => {

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import * as K from "lwp/kernel";
 import * as S from "lwp/syscall";
-import { stateOf, TestMachine } from "../support/sim.js";
+import { assertPanics, stateOf, TestMachine } from "../support/sim.js";
 
 /** Computes for ever, an operation at a time. */
 function* compute(): K.Body {
@@ -647,6 +647,12 @@ suite("lwpMigrate", () => {
     migrate(m, sleeper, m.cpu(1));
     assert.equal(sleeper.cpu, m.cpu(0), "not moved at once, though it sleeps");
     assert.equal(sleeper.targetCpu, m.cpu(1));
+  });
+
+  test("LWP-75, LWP-123: the LWP must be locked", () => {
+    const m = machine(2);
+    const l = asleep(m);
+    assertPanics(() => m.asCpu(() => K.lwpMigrate(l, m.cpu(1))), /lwpMigrate: the LWP is not locked/);
   });
 
   test("LWP-76: a pending target survives sleep and switches out; the idle loop's migrator alone clears it", () => {
