@@ -58,6 +58,7 @@ import { KTHREAD_PSTATS, pstatsThread } from "./pstats.js";
 import { sleepqTimeout, sleeptabBucket } from "./sleepq.js";
 import { umemInit } from "./umem.js";
 import { DTOR_NONE, specificdataInit } from "./specificdata.js";
+import { uidKnown } from "./uid.js";
 import { KTHREAD_XCALL, XC_NULLOP, xcThread } from "./xcall.js";
 
 const STATE = CpuRecord.offset.state;
@@ -126,6 +127,8 @@ export function kernelBoot(k: Kernel, options: BootOptions): void {
 /** What stands before the first process: the sets of CPUs, the locks and queues of mechanisms (MCH-90). */
 function initTables(k: Kernel): void {
   const { g, xc } = k;
+  // The superuser has his place, however many others come.
+  uidKnown(k, 0);
   specificdataInit(k, k.lwpSpecific);
   specificdataInit(k, k.procSpecific);
   poolCacheInit(k, KCPUSET_CACHE);

@@ -1,8 +1,8 @@
 /**
  * LWPs and processes as sysctl shows them: `kern.lwp` and `kern.proc2` (MCH-60..63).
  *
- * A process is locked while its LWPs are copied, so that none of them vanishes meanwhile: the original's EAGAIN has no
- * counterpart. Nor has ESRCH for a process that is busy with an exec, since there is no `p_reflock`.
+ * The processes stay on their list, and each is locked while its LWPs are copied, so that nothing vanishes meanwhile: the
+ * original's EAGAIN has no counterpart. Nor has ESRCH for a process that is busy with an exec, since there is no `p_reflock`.
  */
 import { EINVAL, ENOMEM, ESRCH } from "../sys/errno.js";
 import type { Kernel } from "../sys/kernel.js";
@@ -149,6 +149,7 @@ export function kernLwp(
   const [pid, size, count] = name;
   const limit = buffer === null ? 0 : Math.min(count, Math.floor(buffer.length / Math.max(1, size)));
   let [found, n, bytes] = [false, 0, 0];
+  spinEnter(k, k.g.procLock);
   for (let i = k.g.allproc; i !== 0; i = k.procs.view(i).listNext) {
     const p = k.procs.view(i);
     if (pid !== -1 && p.pid !== pid) continue;
@@ -164,6 +165,7 @@ export function kernLwp(
     }
     spinExit(k, p.lock);
   }
+  spinExit(k, k.g.procLock);
   if (!found && pid !== -1) return { error: ESRCH, bytes: 0 };
   if (buffer === null) return { error: 0, bytes: n * size + SLACK * KINFO_LWP_BYTES };
   return { error: n > limit ? ENOMEM : 0, bytes };
@@ -218,7 +220,7 @@ export interface KinfoProc2 {
   readonly sigmask: readonly [number, number];
 }
 
-/** The entry of one process. Locks it. */
+/** The entry of one process, which stays on its list. Locks it. */
 export function kinfoProc2(p: Proc): KinfoProc2 {
   const { k } = p;
   spinEnter(k, p.lock);

@@ -4,6 +4,8 @@
  * A node has a name, a type, a description and an access; the tree itself is the same on every machine, only what it shows is
  * in kernel memory. A name is looked up, then the right to write is asked for, then the node's own checks are made: so errors
  * come in this order: ENOENT, EISDIR or ENOTDIR, EPERM, EINVAL. Nothing here sleeps.
+ *
+ * `proc_lock` is held all the while: a process that was looked up stays what it is until it has been read or written.
  */
 import { EINVAL, EISDIR, ENOENT, ENOTDIR, EPERM } from "../sys/errno.js";
 import type { Kernel } from "../sys/kernel.js";
@@ -20,7 +22,7 @@ import {
 import { type KinfoLwp, kinfoLwp, type KinfoProc2, kinfoProc2 } from "./kinfo.js";
 import { procFirstLwp, siblingNext } from "./lwpref.js";
 import { spinEnter, spinExit } from "./spin.js";
-import { chglwpcnt } from "./uid.js";
+import { lwpcntOf } from "./uid.js";
 
 export const CTLTYPE_NODE = 1;
 export const CTLTYPE_INT = 2;
@@ -121,7 +123,7 @@ const proc2: SysctlNode = {
   },
 };
 
-/** Calls `body` for each live process, locked. */
+/** Calls `body` for each live process, locked. `proc_lock` is held. */
 function eachLive(k: Kernel, body: (p: Proc) => void): void {
   for (let i = k.g.allproc; i !== 0; i = k.procs.view(i).listNext) {
     const p = k.procs.view(i);
@@ -139,7 +141,7 @@ function processesOf(k: Kernel, uid: number): number {
 
 const uidinfo = node("uidinfo", "Resources of the caller's user", [
   int("proccnt", "Number of processes", (k, { uid }) => processesOf(k, uid)),
-  int("lwpcnt", "Number of LWPs", (k, { uid }) => chglwpcnt(k, uid, 0)),
+  int("lwpcnt", "Number of LWPs", (k, { uid }) => lwpcntOf(k, uid)),
   int("lockcnt", "Number of file locks; there are none here", () => 0),
   int("sbsize", "Bytes of socket buffers; there are none here", () => 0),
 ]);
@@ -285,6 +287,14 @@ function lookup(k: Kernel, name: string): SysctlNode | number {
  * user; EINVAL not an integer of 32 bits, or not one that the node takes. Source: sysctl(3).
  */
 export function sysctl(k: Kernel, uid: number, name: string, value?: number): SysctlResult {
+  const { procLock } = k.g;
+  spinEnter(k, procLock);
+  const result = access(k, uid, name, value);
+  spinExit(k, procLock);
+  return result;
+}
+
+function access(k: Kernel, uid: number, name: string, value?: number): SysctlResult {
   const found = lookup(k, name);
   if (typeof found === "number") return { error: found, value: null };
   if (found.read === undefined) return { error: EISDIR, value: null };
@@ -327,6 +337,9 @@ export function sysctlList(k: Kernel, uid = CRED_KERNEL): SysctlEntry[] {
       }
     }
   };
+  const { procLock } = k.g;
+  spinEnter(k, procLock);
   walk("", ROOTS);
+  spinExit(k, procLock);
   return list;
 }

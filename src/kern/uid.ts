@@ -19,6 +19,13 @@ export function chglwpcnt(k: Kernel, uid: number, diff: number): number {
   return n;
 }
 
+/** LWPs charged to `uid`, of whom nobody need have heard. */
+export function lwpcntOf(k: Kernel, uid: number): number {
+  const end = k.uidtab + k.limits.uids * 2;
+  for (let at = k.uidtab; at < end && k.w[at] !== 0; at += 2) if (k.w[at] === uid + 1) return k.w[at + 1];
+  return 0;
+}
+
 function slotOf(k: Kernel, uid: number): number {
   const end = k.uidtab + k.limits.uids * 2;
   for (let at = k.uidtab; at < end && k.w[at] !== 0; at += 2) if (k.w[at] === uid + 1) return at;

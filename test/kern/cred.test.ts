@@ -170,6 +170,19 @@ describe("credentials of a process", () => {
     full.sim.check();
   });
 
+  test("the superuser has his place in the table of users, though others come first", () => {
+    const m = new TestMachine({ limits: { uids: 2 } });
+    const start = { kind: K.CTX_CLOSURE, closure: parked };
+    assert.notEqual(m.sim.spawn({ comm: "x", uid: 1 }, start), null);
+    assert.equal(m.sim.spawn({ comm: "y", uid: 2 }, start), null);
+    const p = m.spawn(function* () {
+      yield* S.lwpCreate(parked);
+      yield* parked();
+    });
+    m.run();
+    assert.deepEqual([p.uid, p.nlwps], [0, 2]);
+  });
+
   test("holding or freeing credentials that nobody holds, and a change without the lock, are kernel assertions", () => {
     const fresh = () => {
       const m = new TestMachine({ checked: false });

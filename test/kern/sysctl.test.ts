@@ -194,6 +194,33 @@ describe("kern.lwp", () => {
     }
   });
 
+  test("MCH-60: proc_lock is held while processes are looked up and read or set: none is collected meanwhile", () => {
+    const m = new TestMachine({ cpus: 2 });
+    const { pid } = m.spawn(parked);
+    m.run();
+    const calls: Record<string, () => unknown> = {
+      "kern.lwp": () => get(m, "kern.lwp"),
+      "kern.proc2": () => get(m, "kern.proc2"),
+      "kern.uidinfo.proccnt": () => get(m, "kern.uidinfo.proccnt"),
+      "proc.PID.stopfork, read": () => get(m, `proc.${pid}.stopfork`),
+      "proc.PID.stopfork, set": () => set(m, `proc.${pid}.stopfork`, 1),
+      "the whole tree": () => m.asCpu(() => K.sysctlList(m.k)),
+      "kern.lwp in bytes": () => m.asCpu(() => K.kernLwp(m.k, [-1, 128, 9], new Uint8Array(9 * 128))),
+    };
+    const lock = m.k.g.procLock;
+    for (const [name, call] of Object.entries(calls)) {
+      let waited = 0;
+      // The other CPU has it, and lets go of it once it is waited for.
+      m.k.w[lock] = m.cpu(1).index;
+      m.whileWaiting(() => {
+        waited++;
+        m.k.w[lock] = 0;
+      });
+      call();
+      assert.deepEqual([waited, m.k.w[lock]], [1, 0], name);
+    }
+  });
+
   test("MCH-61: every field of kinfo_lwp, at its place in 128 bytes", () => {
     const m = new TestMachine({ cpus: 2 });
     const p = three(m);
@@ -369,6 +396,12 @@ describe("others", () => {
     // The first LWP of a process is not counted.
     assert.deepEqual(values(9), [2, 2, 0, 0]);
     assert.deepEqual(values(10), [0, 0, 0, 0]);
+    // Asking takes no place in the table of users.
+    for (let uid = 100; uid < 200; uid++) assert.deepEqual(values(uid), [0, 0, 0, 0]);
+    assert.equal(
+      m.asCpu(() => K.uidKnown(m.k, 200)),
+      true,
+    );
     assert.equal(get(m, `proc.${p.pid}.rlimit.maxlwp.soft`).value, p.nthrSoft);
     assert.equal(get(m, `proc.${p.pid}.rlimit.maxlwp.hard`).value, p.nthrHard);
     assert.equal(set(m, "kern.sched.upreempt_pri", 200), 0);
