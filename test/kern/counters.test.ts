@@ -43,6 +43,30 @@ function inMain(m: TestMachine, body: (p: K.Proc, l: K.Lwp) => K.Body): K.Proc {
   return p;
 }
 
+/** Runs the body with `proc_lock` and the process locked. */
+function bothLocked(m: TestMachine, p: K.Proc, body: () => void): void {
+  m.asCpu(() => {
+    withLock(m.k, m.k.g.procLock, () => withLock(m.k, p.lock, body));
+    K.flushKicks(m.k);
+  });
+}
+
+/** A process whose main sleeps interruptibly, where it was stopped. */
+function stoppedSleeper(m: TestMachine): K.Proc {
+  const p = inMain(m, nothing);
+  assert.equal(p.nrlwps, 1);
+  bothLocked(m, p, () => K.procStop(p, K.SIGSTOP));
+  assert.deepEqual([stateOf(m.lwp(p, 1)), p.nrlwps], ["STOP", 0]);
+  p.xstat = 0;
+  return p;
+}
+
+/** It sleeps on, as if it had not been stopped. */
+function sleepsOn(m: TestMachine, p: K.Proc): K.Proc {
+  assert.equal(stateOf(m.lwp(p, 1)), "SLEEP");
+  return p;
+}
+
 // --- LWP-22..27 ---------------------------------------------------------------------------------------
 
 test("LWP-22: p_nlwps grows at creation and shrinks when an LWP is freed; it counts zombies", () => {
@@ -226,6 +250,45 @@ const NRLWPS: Readonly<Record<string, readonly [delta: number, (m: TestMachine) 
       });
       m.run();
       return p;
+    },
+  ],
+  "stop of an interruptible sleeper: -1": [-1, stoppedSleeper],
+  "stop at user return: -1": [
+    -1,
+    (m) => {
+      const p = m.spawn(function* () {
+        for (;;) yield* S.schedYield();
+      });
+      m.until(() => (m.lwp(p, 1).pflag & K.LP_RUNNING) !== 0);
+      bothLocked(m, p, () => K.procStop(p, K.SIGSTOP));
+      assert.equal(p.nrlwps, 1);
+      m.run();
+      assert.equal(stateOf(m.lwp(p, 1)), "STOP");
+      return p;
+    },
+  ],
+  "lwp_unstop of one that sleeps on: -1, then +1": [
+    0,
+    (m) => {
+      const p = stoppedSleeper(m);
+      bothLocked(m, p, () => K.lwpUnstop(m.lwp(p, 1)));
+      return sleepsOn(m, p);
+    },
+  ],
+  "proc_unstop of one that sleeps on: -1, then +1": [
+    0,
+    (m) => {
+      const p = stoppedSleeper(m);
+      bothLocked(m, p, () => K.procUnstop(p));
+      return sleepsOn(m, p);
+    },
+  ],
+  "a continue signal to one that sleeps on: -1, then +1": [
+    0,
+    (m) => {
+      const p = stoppedSleeper(m);
+      bothLocked(m, p, () => K.kpsignal(p, K.siginfo(K.SIGCONT, K.SI_USER, 0, 0, 0)));
+      return sleepsOn(m, p);
     },
   ],
   "exit, right after LSZOMB: -1": [

@@ -98,6 +98,38 @@ describe("setrunnable", () => {
     });
   }
 
+  for (const state of ["SLEEP", "STOP"]) {
+    test(`LWP-115: ${state}, on a sleep queue and still on its CPU: ONPROC`, () => {
+      const m = new TestMachine();
+      const p = m.spawn(function* () {
+        const { k, proc, waitcv } = K.cur.lwp;
+        K.spinEnter(k, proc.lock);
+        assert.equal(yield* K.cvWaitSig(k, waitcv, proc.lock), 0);
+        K.spinExit(k, proc.lock);
+        for (;;) yield* S.lwpPark();
+      });
+      const seen: unknown[] = [];
+      atDelayPoint(m, "sleep.enqueued", (l) => {
+        if (l.proc !== p || seen.length > 0) return;
+        l.flag |= K.LW_SINTR;
+        // Its own CPU stands in for another one: it holds the queue's lock for it, and the process's.
+        if (state === "STOP") {
+          K.setStat(l, K.LSSTOP);
+          p.nrlwps--;
+        }
+        const lock = l.mutex;
+        seen.push(stateOf(l), l.pflag & K.LP_RUNNING, K.lwpLocked(l));
+        K.setrunnable(l);
+        seen.push(stateOf(l), l.wchan, K.spinOwned(m.k, lock), p.nrlwps);
+        // What it goes on with holds its lock.
+        K.lwpLock(l);
+      });
+      m.run();
+      assert.deepEqual(seen, [state, K.LP_RUNNING, true, "ONPROC", 0, false, 1]);
+      assert.equal(stateOf(m.lwp(p, 1)), "SLEEP");
+    });
+  }
+
   test("LWP-115: who waits is told of one that was SUSPENDED once that is unlocked (the original: while it is locked)", () => {
     const m = new TestMachine({ cpus: 2 });
     const { k } = m;

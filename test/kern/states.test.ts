@@ -30,7 +30,7 @@ function* parkForever(): Generator<K.Token, never, undefined> {
   }
 }
 
-/** Stops an LWP as what is not built yet would: with the process and the LWP locked. */
+/** Stops an LWP, as a stop of its process does: with the process and the LWP locked. */
 function stop(l: K.Lwp): void {
   l.proc.nrlwps--;
   K.setStat(l, K.LSSTOP);
