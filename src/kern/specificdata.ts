@@ -90,23 +90,25 @@ function get(k: Kernel, ref: number, key: number): number {
 function setInPlace(k: Kernel, ref: number, key: number, value: number): boolean {
   if (ref === 0) return false;
   const container = k.containers.view(ref);
-  if (key >= container.nkey) return false;
+  if (key < 0 || key >= container.nkey) return false;
   k.w[container.values + key] = value;
   return true;
 }
 
-/** Stores a value where there is no container, or too small a one; returns the container. May sleep. */
+/** Stores a value where there is no container, or too small a one. May sleep. */
 function* grow(
   k: Kernel,
   domain: number,
-  ref: number,
+  owner: Lwp | Proc,
   key: number,
   value: number,
-): Generator<void, number, void> {
+): Generator<void, void, void> {
   const { w } = k;
   yield* mutexEnter(k, domain + SPD_LOCK);
   const nkeys = w[domain + SPD_NKEYS];
   if (key < 0 || key >= nkeys) panic(k, `specificdata: there was never a key ${key}`);
+  // Another LWP of the process may have made it meanwhile.
+  const ref = owner.specdataref;
   let container = ref === 0 ? null : k.containers.view(ref);
   if (container === null) {
     container = poolGet(k.containers);
@@ -116,12 +118,12 @@ function* grow(
     container.next = first;
     if (first !== 0) k.containers.view(first).prev = container.index;
     w[domain + SPD_FIRST] = container.index;
+    owner.specdataref = container.index;
   }
   // Every container has room for all keys: growing it is saying so.
   container.nkey = nkeys;
   w[container.values + key] = value;
   mutexExit(k, domain + SPD_LOCK);
-  return container.index;
 }
 
 /** Destroys a container with its values, in the order of their keys, once each. May sleep. */
@@ -180,8 +182,7 @@ export function lwpSetspecific(key: number, value: number): Generator<void, void
 /** The same for another LWP, as above. May sleep. */
 export function* lwpSetspecificByLwp(l: Lwp, key: number, value: number): Generator<void, void, void> {
   const { k } = l;
-  if (!setInPlace(k, l.specdataref, key, value))
-    l.specdataref = yield* grow(k, k.lwpSpecific, l.specdataref, key, value);
+  if (!setInPlace(k, l.specdataref, key, value)) yield* grow(k, k.lwpSpecific, l, key, value);
 }
 
 // --- of processes -------------------------------------------------------------------------------------
@@ -212,6 +213,5 @@ export function procGetspecific(p: Proc, key: number): number {
 
 export function* procSetspecific(p: Proc, key: number, value: number): Generator<void, void, void> {
   const { k } = p;
-  if (!setInPlace(k, p.specdataref, key, value))
-    p.specdataref = yield* grow(k, k.procSpecific, p.specdataref, key, value);
+  if (!setInPlace(k, p.specdataref, key, value)) yield* grow(k, k.procSpecific, p, key, value);
 }

@@ -129,6 +129,13 @@ for (const d of DOMAINS) {
       yield* d.set(0, 1);
     });
     assertPanics(() => m.run(), /there was never a key 0/);
+    const m3 = machine();
+    m3.spawn(function* () {
+      yield* d.create(m3.k, A);
+      yield* d.set(0, 1);
+      yield* d.set(-1, 1);
+    });
+    assertPanics(() => m3.run(), /there was never a key -1/);
     const m2 = machine();
     m2.spawn(function* () {
       yield* d.create(m2.k, A);
@@ -168,6 +175,27 @@ test("MCH-30: the domains are independent: the same key means something else in 
     yield* K.procSpecificKeyCreate(m.k, A);
     K.mutexExit(m.k, m.k.lwpSpecific);
   });
+});
+
+test("MCH-33: two LWPs that set their process's first values at once share one container", () => {
+  const m = machine();
+  inThread(m, function* () {
+    const { k } = m;
+    const { proc } = K.cur.lwp;
+    yield* K.procSpecificKeyCreate(k, 0);
+    yield* K.procSpecificKeyCreate(k, 0);
+    yield* K.mutexEnter(k, k.procSpecific);
+    const lids: number[] = [];
+    for (const key of [0, 1]) lids.push(yield* S.lwpCreate(() => K.procSetspecific(proc, key, key + 5)));
+    // Both have seen that there is no container, and wait for the domain.
+    while (!K.procLwps(proc).every((l) => l === K.cur.lwp || l.syncobj === K.SOBJ_MUTEX))
+      yield* K.kpause(k, "wait", 1);
+    K.mutexExit(k, k.procSpecific);
+    for (const lid of lids) yield* S.lwpWait(lid);
+    assert.deepEqual([K.procGetspecific(proc, 0), K.procGetspecific(proc, 1)], [5, 6]);
+    assert.equal(k.containers.inUse, 1);
+  });
+  assert.equal(m.k.containers.inUse, 0);
 });
 
 test("MCH-33, MCH-36: another LWP's value is read where the caller sees to it; a new LWP has none (LWP-49)", () => {
