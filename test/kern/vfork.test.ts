@@ -122,6 +122,47 @@ describe("vfork", () => {
     assert.equal(said.pid, p.pid + 1);
   });
 
+  test("LWP-110, LWP-108: a vforked child runs on its parent's words until it lets go, and an LWP of it that is freed before leaves them alone", () => {
+    for (const how of ["exits", "runs a program of its own", "leaves its first LWP behind"]) {
+      const m = new TestMachine();
+      const seen: Record<string, unknown> = {};
+      let ctl: S.LwpCtl | undefined;
+      const p = m.spawn(function* () {
+        ctl = yield* S.lwpCtl();
+        const before = ctl.pctr;
+        const { lwp } = K.cur;
+        const child = function* (): Generator<K.Token, void, undefined> {
+          const l = K.cur.lwp;
+          yield* S.schedYield();
+          seen.borrowed = [l.lwpctl === lwp.lwpctl, l.lcpage, ctl?.curcpu, (ctl?.pctr ?? 0) > before];
+          if (how === "exits") return;
+          if (how === "runs a program of its own") {
+            K.vforkDone(l);
+            seen.nulled = l.lwpctl;
+            // Its words are its own from here on.
+            seen.own = (yield* S.lwpCtl()).address !== ctl?.address;
+            yield* parked();
+            return;
+          }
+          yield* S.lwpCreate(function* () {
+            yield* S.lwpWait(1);
+            seen.freed = ctl?.curcpu;
+          });
+        };
+        yield* K.vfork1(lwp, { comm: "child" }, { kind: K.CTX_CLOSURE, closure: child });
+        yield* S.lwpSelf();
+        seen.parent = [ctl.curcpu, K.cur.lwp.lcpage !== 0];
+        yield* parked();
+      });
+      m.run();
+      assert.deepEqual(seen.borrowed, [true, 0, 0, true], how);
+      if (how === "runs a program of its own") assert.deepEqual([seen.nulled, seen.own], [0, true]);
+      if (how === "leaves its first LWP behind") assert.equal(seen.freed, K.LWPCTL_CPU_EXITED);
+      assert.deepEqual(seen.parent, [0, true], how);
+      assert.equal(m.k.lcpages.view(m.lwp(p, 1).lcpage).nfree, 511, `${how}: the slot is still the parent's`);
+    }
+  });
+
   test("where a table is full nothing is made, and nobody waits", () => {
     for (const limits of [{ procs: 2 }, { lwps: 5 }]) {
       const { m, p, said } = scene(parked, limits);
