@@ -2,7 +2,8 @@
  * Ending a process from outside, as SIGKILL does.
  *
  * In steps: (1) under its lock, `p.killed` is set and every LWP told to exit; (2) the first of them to come to its exit
- * ends the process instead, and so also those that were created meanwhile; the others only end themselves.
+ * ends the process instead, and so also those that were created meanwhile; the others only end themselves. None of them
+ * suspends itself before, whoever may have asked for that.
  */
 import type { Kernel } from "../sys/kernel.js";
 import type { Lwp } from "../sys/lwp.js";

@@ -122,7 +122,7 @@ export function lwpUserret(l: Lwp): number {
     }
     // LWP-86: what is left with only WREBOOT or WCORE set waits as if suspended, and does not spin.
     const halt = (l.flag & (LW_WREBOOT | LW_WCORE)) !== 0 && (l.flag & LW_WEXIT) === 0;
-    if ((l.flag & LW_WSUSPEND) !== 0 || halt) {
+    if (((l.flag & LW_WSUSPEND) !== 0 || halt) && !endsProcess(l)) {
       if (suspendSelf(l)) return RET_SWITCH;
       continue;
     }
@@ -132,6 +132,14 @@ export function lwpUserret(l: Lwp): number {
     if (l.sigcaught !== 0) return RET_SIGNAL;
   }
   return RET_USER;
+}
+
+/**
+ * Whether the LWP is one of those of which the first to exit ends the process (prockill.ts). It does not suspend itself before:
+ * if all did, nobody would be left to set them running. The original ends the process where it takes the signal.
+ */
+function endsProcess(l: Lwp): boolean {
+  return (l.flag & LW_WEXIT) !== 0 && l.proc.killed !== 0;
 }
 
 /**

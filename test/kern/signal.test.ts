@@ -360,6 +360,37 @@ describe("delivery", () => {
     }
   });
 
+  test("PRC-77, PRC-28: a process is ended by its signal though each of its LWPs was about to suspend itself", () => {
+    for (const from of ["a signal", "outside"]) {
+      // Each waits in the kernel for what does not happen; told to suspend itself it looks, and waits on.
+      const waiting: ThreadBody = function* () {
+        const { k, proc, waitcv } = K.cur.lwp;
+        K.spinEnter(k, proc.lock);
+        while ((yield* K.cvWaitSig(k, waitcv, proc.lock)) === 0);
+        K.spinExit(k, proc.lock);
+        yield* S.lwpSelf();
+      };
+      const { m, p } = process(waiting, waiting);
+      m.locked(p, () => {
+        for (const l of K.procLwps(p)) {
+          K.lwpLock(l);
+          assert.equal(K.lwpSuspend(K.cur.lwp, l), 0);
+        }
+      });
+      m.run();
+      const flags = [1, 2].map((lid) => [stateOf(m.lwp(p, lid)), (m.lwp(p, lid).flag & K.LW_WSUSPEND) !== 0]);
+      assert.deepEqual(flags, [
+        ["SLEEP", true],
+        ["SLEEP", true],
+      ]);
+      if (from === "a signal") post(m, p, SIGKILL);
+      else m.asCpu(() => assert.equal(K.procKill(m.k, p.pid, SIGKILL), true));
+      m.run();
+      assert.equal(status(m, p), SIGKILL, from);
+      assert.deepEqual(K.checkEmpty(m.k), []);
+    }
+  });
+
   test("a handler interrupts another that does not mask it; what it throws goes to what it has interrupted", () => {
     const log: unknown[] = [];
     const { m, p } = process(function* () {
