@@ -235,6 +235,7 @@ function pidFor(p2: Proc): number {
 }
 
 function place(l1: Lwp, l2: Lwp): void {
+  kassert(l2.k, l2.affinity === 0, "lwpCreate: a new LWP with an affinity");
   l2.affinity = l1.affinity;
   l2.psid = l1.psid;
   lwpLock(l2);

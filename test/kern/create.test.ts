@@ -4,7 +4,7 @@ import { test } from "node:test";
 import * as K from "lwp/kernel";
 import * as S from "lwp/syscall";
 import { assertPanics, stateOf, TestMachine, withLock } from "../support/sim.js";
-import { atDelayPoint, onProbe, onState } from "../support/spy.js";
+import { atDelayPoint, onProbe, onState, overridePort } from "../support/spy.js";
 
 function* nothing(): Generator<K.Token, void, undefined> {}
 
@@ -522,6 +522,26 @@ test("LWP-47: affinity and processor set are inherited, and the CPU is chosen am
     {},
     m,
   );
+});
+
+test("LWP-47, LWP-123: a new LWP that has an affinity of its own is a kernel assertion", () => {
+  const m = new TestMachine();
+  const p = m.spawn(function* () {
+    yield* S.lwpCreate(nothing, S.LWP_DETACHED);
+    yield* S.schedYield();
+    mustCreate();
+  });
+  m.until(() => p.zomblwp !== null);
+  const zombie = p.zomblwp as K.Lwp;
+  // Its record serves again. While it is not yet on its process, which somebody else has locked, a word of it changes.
+  atDelayPoint(m, "free.unlinked", () => (m.k.w[p.lock] = 99));
+  overridePort(m, {
+    relax: () => {
+      zombie.affinity = 1;
+      m.k.w[p.lock] = 0;
+    },
+  });
+  assertPanics(() => m.sim.run(), /a new LWP with an affinity/);
 });
 
 test("LWP-47: an LWP of a system process inherits neither, and stays on its creator's CPU", () => {
