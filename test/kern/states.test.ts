@@ -390,7 +390,7 @@ test("LWP-16: a stopped LWP that is let into the kernel does not reach user mode
   m.locked(p, () => {
     K.lwpLock(l);
     stop(l);
-    assert.equal(K.lwpSuspend(l, l), 0);
+    assert.equal(K.lwpSuspend(K.cur.lwp, l), 0);
   });
   assert.equal(stateOf(l), "RUN");
   m.run();
