@@ -25,6 +25,7 @@ import {
   LSSTOP,
   LW_PENDSIG,
   LW_SINTR,
+  LW_WEXIT,
   PK_SYSTEM,
   PS_STOPPING,
   PS_WEXIT,
@@ -136,8 +137,8 @@ export function sigswitch(l: Lwp): boolean {
   const p = l.proc;
   kassert(k, l === cur.lwp && spinOwned(k, p.lock), "sigswitch: not the caller, or not locked");
   if (p.nrlwps === 1 && (p.sflag & PS_STOPPING) !== 0) lastOneStops(p);
-  // A continue may have slipped in.
-  if (procIsStopping(p)) {
+  // A continue may have slipped in, or its end: who is told to exit is told once.
+  if (procIsStopping(p) && (l.flag & LW_WEXIT) === 0) {
     p.nrlwps--;
     lwpLock(l);
     setStat(l, LSSTOP);

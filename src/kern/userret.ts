@@ -152,9 +152,11 @@ function deliverSignals(l: Lwp): number {
   const { lock } = p;
   spinEnter(k, lock);
   for (;;) {
-    if (procIsStopping(p)) return sigswitch(l) ? RET_SWITCH : RET_USER;
+    const exits = (l.flag & LW_WEXIT) !== 0;
+    // Not if it was told to exit while it waited for the lock: nobody would tell it again.
+    if (!exits && procIsStopping(p)) return sigswitch(l) ? RET_SWITCH : RET_USER;
     // One handler is entered at a time; LW_PENDSIG stays on until nothing is left.
-    if (l.sigcaught !== 0 || (l.flag & LW_WEXIT) !== 0) {
+    if (exits || l.sigcaught !== 0) {
       spinExit(k, lock);
       return l.sigcaught === 0 ? RET_USER : RET_SIGNAL;
     }
@@ -174,6 +176,11 @@ function suspendSelf(l: Lwp): boolean {
   const { k } = l;
   const p = l.proc;
   spinEnter(k, p.lock);
+  // It may have been told while it waited for the lock.
+  if (endsProcess(l)) {
+    spinExit(k, p.lock);
+    return false;
+  }
   p.nrlwps--;
   cvBroadcast(k, p.lwpcv);
   lwpLock(l);

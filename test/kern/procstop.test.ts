@@ -188,6 +188,24 @@ describe("procStop", () => {
     );
   });
 
+  test("killed while its last LWP waits for p_lock to stop itself, a process ends and does not stop", () => {
+    const { m, p } = process([computing().body]);
+    m.until(() => m.cpu(0).curlwp === m.lwp(p, 1));
+    stop(m, p);
+    assert.notEqual(p.sflag & K.PS_STOPPING, 0);
+    // Somebody has the process locked, and kills it.
+    m.k.w[p.lock] = 99;
+    m.whileWaiting(() => {
+      m.k.w[p.lock] = 0;
+      m.asCpu(() => assert.equal(K.procKill(m.k, p.pid, K.SIGKILL), true));
+    });
+    m.run();
+    assert.deepEqual(
+      m.sim.collected.map(({ status }) => status),
+      [K.SIGKILL],
+    );
+  });
+
   test("a stopped process that is killed is off its parent's count of the stopped", () => {
     for (const waited of [0, 1]) {
       const { m, p } = process([parked, parked]);
@@ -259,6 +277,27 @@ describe("sigswitch", () => {
     m.until(() => box.steps > steps + 3);
     assert.deepEqual([waited, stateOf(m.lwp(p, 1))], [[true], "ONPROC"]);
     assert.deepEqual(standing(p), [K.SACTIVE, false, 0]);
+  });
+
+  test("PRC-94: while the last one waits for proc_lock its process may be killed: then it exits, and does not stop", () => {
+    const { box, body } = computing();
+    const { m, p } = process([body], { cpus: 2 });
+    m.until(() => box.steps > 2);
+    stop(m, p);
+    const { procLock } = m.k.g;
+    m.k.w[procLock] = 2;
+    m.whileWaiting(() => {
+      K.asCpu(m.cpu(1), () => {
+        K.spinExit(m.k, procLock);
+        assert.equal(K.procKill(m.k, p.pid, K.SIGKILL), true);
+      });
+    });
+    m.run();
+    assert.deepEqual(
+      m.sim.collected.map(({ status }) => status),
+      [K.SIGKILL],
+    );
+    assert.equal(m.k.procs.view(1).nstopchild, 0);
   });
 
   test("PRC-94: only the caller itself stops, with its process locked", () => {

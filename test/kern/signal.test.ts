@@ -391,6 +391,27 @@ describe("delivery", () => {
     }
   });
 
+  test("a process that is killed while its last LWP waits for p_lock to suspend itself ends, and the LWP does not suspend", () => {
+    const m = new TestMachine();
+    const p = m.spawn(function* () {
+      for (;;) yield* S.schedYield();
+    });
+    const main = m.lwp(p, 1);
+    m.until(() => m.cpu(0).curlwp === main);
+    m.locked(p, () => {
+      K.lwpLock(main);
+      assert.equal(K.lwpSuspend(K.cur.lwp, main), 0);
+    });
+    // Somebody has the process locked, and kills it.
+    m.k.w[p.lock] = 99;
+    m.whileWaiting(() => {
+      m.k.w[p.lock] = 0;
+      m.asCpu(() => assert.equal(K.procKill(m.k, p.pid, SIGKILL), true));
+    });
+    m.run();
+    assert.equal(status(m, p), SIGKILL);
+  });
+
   test("a handler interrupts another that does not mask it; what it throws goes to what it has interrupted", () => {
     const log: unknown[] = [];
     const { m, p } = process(function* () {
