@@ -206,6 +206,36 @@ test("LWP-53: the emulation's hook comes first; then the references on descripto
   assert.equal(m.k.w[dead.timeoutCh + K.CO_FUNC], 0);
 });
 
+test("LWP-53: specificdata goes after the hook, while the LWP may still sleep and be told so: on alllwp, with its credentials and its callout", () => {
+  const m = new TestMachine();
+  const log: unknown[] = [];
+  m.k.slots.lwpExit = (l) => log.push(["hook", l.lid]);
+  m.k.slots.destructors[10] = function* (k, value) {
+    const l = K.cur.lwp;
+    const callout = () => k.w[l.timeoutCh + K.CO_FUNC] !== 0;
+    const before = k.g.ticks;
+    yield* K.kpause(k, "dtor", 2);
+    assert.ok(k.g.ticks > before, "it has slept");
+    log.push(["destroyed", value, l.lid, l.proc.nzlwps, l.fd, l.cred !== null, callout()]);
+    log.push([K.allLwps(k).includes(l), l.refcnt]);
+  };
+  const p = m.spawn(function* () {
+    yield* K.lwpSpecificKeyCreate(m.k, 10);
+    yield* S.lwpCreate(function* () {
+      yield* K.lwpSetspecific(0, 5);
+    });
+    yield* parkForever();
+  });
+  m.run();
+  assert.deepEqual(log, [
+    ["hook", 2],
+    ["destroyed", 5, 2, 1, 0, true, true],
+    [true, 1],
+  ]);
+  const dead = m.lwp(p, 2);
+  assert.deepEqual([stateOf(dead), dead.specdataref, dead.cred], ["ZOMB", 0, null]);
+});
+
 // --- LWP-54 -------------------------------------------------------------------------------------------
 
 test("LWP-54: an LWP leaves alllwp before it drains its references, and stays on its process", () => {

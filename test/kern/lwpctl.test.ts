@@ -287,6 +287,19 @@ test("LWP-109: the last LWP of a process gives up words, pages, region and heade
   assertPanics(() => m2.run(), /not the last LWP/);
 });
 
+test("LWP-109: a header that never got a region goes back as well", () => {
+  const m = machine(64, 1, 20);
+  const range1 = m.asCpu(() => K.umemAlloc(m.k, null, 8, false));
+  const before = m.k.w[m.k.umem + K.UMEM_INUSE];
+  const p = inThread(m, function* () {
+    assert.equal(yield* attempt(S.lwpCtl()), "ENOMEM");
+    assert.deepEqual([K.cur.lwp.proc.lwpctl !== 0, m.k.lcprocs.inUse], [true, 1]);
+  });
+  assert.deepEqual([p.lwpctl, m.k.lcprocs.inUse, m.k.lcpages.inUse], [0, 0, 0]);
+  assert.equal(m.k.w[m.k.umem + K.UMEM_INUSE], before);
+  assert.ok(range1 > 0);
+});
+
 test("LWP-110: a vforked child's runs show in the words of its parent; a child that is not vforked has none", () => {
   const m = machine(64, 2);
   inThread(m, function* () {

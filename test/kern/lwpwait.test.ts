@@ -4,6 +4,7 @@ import { describe, test } from "node:test";
 import * as K from "lwp/kernel";
 import * as S from "lwp/syscall";
 import { assertPanics, attempt, counters, parked, stateOf, TestMachine } from "../support/sim.js";
+import { atDelayPoint } from "../support/spy.js";
 
 /** Wakes the parked LWP `lid` from outside. */
 function unpark(m: TestMachine, p: K.Proc, lid: number): void {
@@ -141,6 +142,36 @@ describe("one look at the process", () => {
     unpark(m, p, 1);
     m.run();
     assert.deepEqual(results, ["ESRCH", null, [1], 3, null, [1]]);
+  });
+
+  test("LWP-63: one that turns up while p_lock is dropped to free another is freed as well", () => {
+    const m = new TestMachine();
+    let got: unknown;
+    const p = m.spawn(function* () {
+      yield* S.lwpCreate(function* () {});
+      yield* S.lwpCreate(function* () {}, S.LWP_DETACHED);
+      yield* S.lwpPark();
+      got = yield* attempt(S.lwpWait(0));
+      yield* S.lwpPark();
+    });
+    m.run();
+    const [z, joinable] = K.procLwps(p);
+    assert.deepEqual([p.zomblwp, stateOf(joinable)], [z, "ZOMB"]);
+    const freed: number[] = [];
+    atDelayPoint(m, "free.unlinked", () => {
+      freed.push(p.nlwps);
+      if (freed.length > 1) return;
+      // Another LWP exits detached just now: 2, which was dead and joinable, stands in for it.
+      m.locked(p, () => {
+        joinable.prflag |= K.LPR_DETACHED;
+        p.ndlwps++;
+        p.nzjoin--;
+        p.zomblwp = joinable;
+      });
+    });
+    unpark(m, p, 1);
+    m.run();
+    assert.deepEqual([got, freed, lids(p), p.zomblwp], ["ESRCH", [2, 1], [1], null]);
   });
 
   test("LWP-64: waiting for oneself is a deadlock, before oneself is skipped", () => {
