@@ -18,6 +18,7 @@ import type { Kernel } from "../sys/kernel.js";
 import { type Lwp, LwpRecord } from "../sys/lwp.js";
 import {
   CTX_KTHREAD,
+  LSIDL,
   LSSLEEP,
   LSSTOP,
   LSSUSPENDED,
@@ -125,7 +126,8 @@ function pstatsProc(p: Proc): void {
   let n = 0;
   for (let l = procFirstLwp(p); l !== null; l = siblingNext(l)) {
     if ((l.flag & LW_IDLE) === 0) pstatsLwp(l);
-    if (++n % RUN !== 0 || l.stat === LSZOMB || l.refcnt === 0) continue;
+    // Who throws away an unborn one, as kthreadDestroy does, may not have to wait for this.
+    if (++n % RUN !== 0 || l.stat === LSZOMB || l.stat === LSIDL || l.refcnt === 0) continue;
     // It stays on the list as long as somebody holds it.
     lwpAddref(l);
     spinExit(k, p.lock);

@@ -4,6 +4,7 @@ import { describe, test } from "node:test";
 import * as K from "lwp/kernel";
 import * as S from "lwp/syscall";
 import { parked, stateOf, TestMachine } from "../support/sim.js";
+import { watch } from "../support/spy.js";
 
 /** Lets whole seconds pass, each with all that follows. */
 function seconds(m: TestMachine, n: number): void {
@@ -135,5 +136,24 @@ describe("a pass", () => {
     m.asCpu(() => K.schedPstats(m.k));
     assert.ok(lwps.every((l) => l.swtime === 1 && l.refcnt === 1));
     assert.deepEqual(K.checkInvariants(m.k), []);
+  });
+
+  test("an LWP that has not been started is never held, so that who throws it away need not wait", () => {
+    const m = new TestMachine({ limits: { lwps: 1024 } });
+    m.sim.check = () => {};
+    const held: string[] = [];
+    const p = m.spawn(function* () {
+      const l = K.cur.lwp;
+      const start = { kind: K.CTX_CLOSURE, closure: parked };
+      for (let i = 0; i < 600; i++) {
+        const made = K.lwpCreate(l, l.proc, 0, start, l.class) as K.Lwp;
+        if (i % 300 < 20) K.lwpStart(l, made, 0);
+      }
+      yield* parked();
+    });
+    m.run();
+    for (const l of K.procLwps(p)) watch(l, K.LwpRecord, "refcnt", () => held.push(stateOf(l)));
+    m.asCpu(() => K.schedPstats(m.k));
+    assert.deepEqual(held, []);
   });
 });

@@ -360,7 +360,7 @@ describe("delivery", () => {
     }
   });
 
-  test("PRC-77, PRC-28: a process is ended by its signal though each of its LWPs was about to suspend itself", () => {
+  test("LWP-85, PRC-77: a process ends by its signal though each of its LWPs was to suspend itself: here exit goes before that (differs)", () => {
     for (const from of ["a signal", "outside"]) {
       // Each waits in the kernel for what does not happen; told to suspend itself it looks, and waits on.
       const waiting: ThreadBody = function* () {
