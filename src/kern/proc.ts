@@ -63,7 +63,7 @@ export interface ProcOptions {
 /** A process without LWPs, SACTIVE; null when the table is full (EAGAIN). */
 export function procCreate(k: Kernel, parent: Proc, options: ProcOptions): Proc | null {
   const { g } = k;
-  const cred = credFor(parent, options.uid ?? parent.uid);
+  const cred = credFor(parent, options.uid);
   if (cred === null) return null;
   const reserved = procReservePid(k);
   const p = reserved ? poolGet(k.procs) : null;
@@ -98,12 +98,15 @@ export function procCreate(k: Kernel, parent: Proc, options: ProcOptions): Proc 
 }
 
 /** Credentials of a new process: its parent's, or those of another user; null when a table is full. */
-function credFor(parent: Proc, uid: number): Cred | null {
+function credFor(parent: Proc, uid: number | undefined): Cred | null {
   const { k } = parent;
+  // Until there is a reference to them, another LWP of the parent may replace and free them.
+  spinEnter(k, parent.lock);
   const master = parent.cred as Cred;
-  if (uid === master.uid) return kauthCredHold(master);
-  const cred = uidKnown(k, uid) ? kauthCredDup(master) : null;
-  if (cred !== null) cred.uid = cred.euid = cred.svuid = uid;
+  const same = uid === undefined || uid === master.uid;
+  const cred = same ? kauthCredHold(master) : uidKnown(k, uid) ? kauthCredDup(master) : null;
+  spinExit(k, parent.lock);
+  if (cred !== null && !same) cred.uid = cred.euid = cred.svuid = uid;
   return cred;
 }
 

@@ -176,6 +176,10 @@ const CASES: Record<string, Case> = {
     [p.lock],
     () => assert.equal(K.lwpCtlAlloc(l), 0),
   ],
+  "procCreate, for the credentials of the parent, its p_lock": (k, p) => [
+    [p.lock],
+    () => K.procDestroy(K.procCreate(k, p, { comm: "child" }) as K.Proc),
+  ],
   "the flag that stops a process at an event, p_lock": (k, p) => [
     [p.lock],
     () => K.sysctl(k, 0, `proc.${p.pid}.stopfork`, 1),
