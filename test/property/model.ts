@@ -20,8 +20,9 @@ export class ThreadModel {
   readonly lid: number;
   /** Number of its creation. */
   readonly seq: number;
-  /** Its record while it exists. */
+  /** Its record while it exists, which is as long as that has this generation. */
   readonly l: K.Lwp;
+  readonly gen: number;
   /** Nobody has detached it. */
   joinable: boolean;
   /** Its exit has begun. */
@@ -70,14 +71,25 @@ export class ThreadModel {
   priority: number;
   affinity: number;
 
-  constructor(l: K.Lwp, seq: number) {
+  /** The process that it made with vfork, and waits for. */
+  child: ProcessModel | null = null;
+
+  /** `from`: who created it, null = the system. */
+  constructor(l: K.Lwp, seq: number, from: ThreadModel | null) {
     this.lid = l.lid;
     this.seq = seq;
     this.l = l;
-    this.class = l.class;
-    this.priority = l.priority;
-    this.affinity = l.affinity;
+    this.gen = l.gen;
+    // A process that nobody forks begins with what nice 0 gives (SCH-81), whatever its creator has.
+    this.class = from?.class ?? K.SCHED_OTHER;
+    this.priority = from?.priority ?? 43;
+    this.affinity = from?.affinity ?? l.affinity;
     this.joinable = (l.prflag & K.LPR_DETACHED) === 0;
+  }
+
+  /** Its exit is over. */
+  get isGone(): boolean {
+    return this.l.gen !== this.gen || this.l.stat === K.LSZOMB;
   }
 }
 
@@ -91,9 +103,12 @@ export class ProcessModel {
   /** Status it must end with, once somebody has asked for one. */
   status = 0;
   ended = false;
+  /** The thread that has made it with vfork and waits until it lets it go. */
+  waiter: ThreadModel | null;
 
-  constructor(p: K.Proc) {
+  constructor(p: K.Proc, waiter: ThreadModel | null) {
     this.p = p;
+    this.waiter = waiter;
     this.pid = p.pid;
   }
 
@@ -137,6 +152,9 @@ export class Model {
   last: K.Lwp | null = null;
   /** LWPs that a wait has returned. */
   collected = 0;
+  /** Processes made with vfork, and threads that wait for one now. */
+  forked = 0;
+  vforking = 0;
   #seq = 0;
 
   constructor(k: K.Kernel) {
@@ -159,23 +177,43 @@ export class Model {
 
   // --- told by the kernel's hooks ------------------------------------------------------------------
 
-  born(l: K.Lwp): void {
-    if (this.#byIndex.get(l.proc.index)?.pid !== l.proc.pid) {
-      const m = new ProcessModel(l.proc);
-      this.processes.push(m);
-      this.#byIndex.set(l.proc.index, m);
-    }
+  /** `l1`: its creator. */
+  born(l1: K.Lwp, l: K.Lwp): void {
+    // A kernel thread.
+    if (l.proc.index === 1) return;
+    const from = l1.proc.index === 1 ? null : this.threadOf(l1);
+    if (this.#byIndex.get(l.proc.index)?.pid !== l.proc.pid) this.#forked(l.proc, from);
     const m = this.of(l.proc);
     this.created++;
     if ((l.pflag & K.LP_PIDLID) !== 0) this.#checkPidlid(m, l);
     // LWP-31: strictly increasing, none twice.
     else assert.equal(l.lid, (m.lids.at(-1) ?? 0) + 1, "the next lid");
-    const t = new ThreadModel(l, this.created);
-    // A process begins with what nice 0 gives (SCH-81), whatever its creator has.
-    if (m.lids.length === 0) t.priority = 43;
+    // LWP-44: the first LWP of a process that somebody waits for has the kernel's boost.
+    assert.equal(l.kpriority, m.waiter !== null && m.lids.length === 0 ? 1 : 0);
+    const t = new ThreadModel(l, this.created, from);
     m.threads.set(l.lid, t);
     m.lids.push(l.lid);
     this.last = l;
+  }
+
+  /** A new process. `from`: who has made it with vfork, null = nobody. */
+  #forked(p: K.Proc, from: ThreadModel | null): void {
+    const m = new ProcessModel(p, from);
+    this.processes.push(m);
+    this.#byIndex.set(p.index, m);
+    if (from === null) return;
+    assert.ok(from.child === null, "a thread that waits makes another process");
+    from.child = m;
+    this.forked++;
+    this.vforking++;
+  }
+
+  /** PRC-14: the process has no more need of the thread that made it. */
+  letsGo(m: ProcessModel): void {
+    if (m.waiter === null) return;
+    m.waiter.child = null;
+    m.waiter = null;
+    this.vforking--;
   }
 
   /** LWP-36: nobody else's id, by which the process is found. */
@@ -195,9 +233,11 @@ export class Model {
   }
 
   exiting(l: K.Lwp): void {
+    if (l.proc.index === 1) return;
     const t = this.threadOf(l);
     assert.ok(!t.exiting, "an LWP exits once");
     t.exiting = true;
+    if (l.proc.stat === K.SDYING) this.letsGo(this.of(l.proc));
   }
 
   ended(c: K.Collected): void {
@@ -329,10 +369,11 @@ export class Model {
     for (const m of this.processes) if (!m.ended) this.#checkProcess(m, step);
     this.#checkParked();
     this.#checkUids();
-    this.#checkStopped();
+    this.#checkChildren();
   }
 
   #checkProcess(m: ProcessModel, step: number): void {
+    checkVfork(m);
     let newer = Number.POSITIVE_INFINITY;
     let here = 0;
     for (let i = m.p.lwps; i !== 0; here++) {
@@ -345,11 +386,16 @@ export class Model {
       checkThread(m, t, l, step);
     }
     assert.ok(here > 0, `process ${m.pid} has no LWP`);
-    // The first LWP has the reference that its process was made with; each that begins to exit drops one (LWP-53).
+    // The first LWP has the reference that its process was made with; each that exits drops one, with its copy of the
+    // credentials, once its specificdata is destroyed (LWP-53).
     if (m.p.stat !== K.SDYING && m.p.stat !== K.SZOMB) {
-      const holders = m.all.filter((l) => l.fd !== 0).length;
+      let holders = 0;
+      let copies = 0;
+      for (const l of m.all) {
+        if (l.fd !== 0 || l.specdataref !== 0) holders++;
+        if (l.cred !== null) copies++;
+      }
       assert.equal(m.p.fdrefs, holders, `process ${m.pid}: references on its descriptors`);
-      const copies = m.all.filter((l) => l.cred !== null).length;
       assert.equal(copies, holders, `process ${m.pid}: copies of its credentials`);
     }
   }
@@ -377,11 +423,19 @@ export class Model {
     }
   }
 
-  /** The parent of all counts those that have stopped and that it has not heard of. */
-  #checkStopped(): void {
-    const p0 = this.k.procs.view(1);
-    const stopped = this.alive.filter((m) => m.p.stat === K.SSTOP && m.p.waited === 0);
-    assert.equal(p0.nstopchild, stopped.length, "stopped children");
+  /** A parent counts its children, and those that have stopped and that it has not heard of. */
+  #checkChildren(): void {
+    const children = new Map<K.Proc, number>();
+    const stopped = new Map<K.Proc, number>();
+    for (const { p, ended } of this.processes) {
+      if (ended || p.parent === null) continue;
+      children.set(p.parent, (children.get(p.parent) ?? 0) + 1);
+      if (p.stat === K.SSTOP && p.waited === 0) stopped.set(p.parent, (stopped.get(p.parent) ?? 0) + 1);
+    }
+    for (const p of [this.k.procs.view(1), ...this.processes.filter((m) => !m.ended).map((m) => m.p)]) {
+      assert.equal(p.nchildren, children.get(p) ?? 0, `children of process ${p.pid}`);
+      assert.equal(p.nstopchild, stopped.get(p) ?? 0, `stopped children of process ${p.pid}`);
+    }
   }
 
   charged(uid: number): number {
@@ -394,6 +448,18 @@ export class Model {
 /** A real or effective user of one is one of the other (SYS-37). */
 export function sameUser(a: K.Cred, b: K.Cred | null): boolean {
   return b !== null && [a.uid, a.euid].some((id) => id === b.uid || id === b.euid);
+}
+
+/** PRC-14: who has made a process with vfork sleeps until that lets it go, and is known to it until then. */
+function checkVfork({ p, pid, waiter }: ProcessModel): void {
+  assert.equal((p.lflag & K.PL_PPWAIT) !== 0, waiter !== null, `process ${pid} and who waits for it`);
+  assert.equal(p.vforklwp, waiter?.l ?? null, `who waits for process ${pid}`);
+  if (waiter === null) return;
+  const { l } = waiter;
+  assert.ok(
+    waiter.isGone === false && l.stat === K.LSSLEEP && (l.flag & K.LW_SINTR) === 0 && l.wmesg === "vfork",
+    `LWP ${l.proc.pid}.${l.lid} does not wait for process ${pid}, but is ${K.STATE_NAMES[l.stat]}`,
+  );
 }
 
 /** LWP-64..67: nobody to collect, somebody to wait for, and somebody who may die. */
@@ -426,13 +492,15 @@ function checkSuspending(m: ProcessModel, t: ThreadModel): void {
 
 function checkThread(m: ProcessModel, t: ThreadModel, l: K.Lwp, step: number): void {
   const name = `LWP ${m.pid}.${t.lid}`;
+  assert.equal(l.vforkwait !== 0, t.child !== null, `${name}: waits for a child`);
   assert.equal((l.flag & K.LW_UNPARKED) !== 0, t.token, `${name}: a remembered wakeup`);
   assert.equal((l.prflag & K.LPR_DETACHED) === 0, t.joinable, `${name}: joinable`);
-  assert.deepEqual(
-    [l.class, l.priority, l.affinity],
-    [t.class, t.priority, t.affinity],
-    `${name}: scheduling`,
-  );
+  if (l.class !== t.class || l.priority !== t.priority || l.affinity !== t.affinity)
+    assert.deepEqual(
+      [l.class, l.priority, l.affinity],
+      [t.class, t.priority, t.affinity],
+      `${name}: scheduling`,
+    );
   // LWP-14, 16: halted is halted.
   const halted = l.stat === K.LSSUSPENDED || l.stat === K.LSSTOP;
   if (halted && t.frozen >= 0)

@@ -34,6 +34,20 @@ export const CALLS = [
   "schedSetaffinity",
   "schedGetaffinity",
   "sysctl",
+  "vfork",
+  "lwpReclaim",
+  "xcall low",
+  "xcall high",
+  "kthread",
+  "pserializePerform",
+  "lwpSpecificKeyCreate",
+  "lwpSpecificKeyDelete",
+  "lwpSetspecific",
+  "lwpGetspecific",
+  "procSpecificKeyCreate",
+  "procSpecificKeyDelete",
+  "procSetspecific",
+  "procGetspecific",
   "procExit",
 ] as const;
 
@@ -67,7 +81,7 @@ const WEIGHTS: Readonly<Record<CallName, number>> = {
   createStep: 4,
   createAbandoned: 6,
   lwpExit: 2,
-  lwpSelf: 3,
+  lwpSelf: 4,
   lwpWait: 7,
   lwpSuspend: 8,
   lwpContinue: 9,
@@ -92,6 +106,20 @@ const WEIGHTS: Readonly<Record<CallName, number>> = {
   schedSetaffinity: 6,
   schedGetaffinity: 4,
   sysctl: 4,
+  vfork: 5,
+  lwpReclaim: 4,
+  "xcall low": 4,
+  "xcall high": 4,
+  kthread: 4,
+  pserializePerform: 4,
+  lwpSpecificKeyCreate: 4,
+  lwpSpecificKeyDelete: 3,
+  lwpSetspecific: 5,
+  lwpGetspecific: 4,
+  procSpecificKeyCreate: 4,
+  procSpecificKeyDelete: 3,
+  procSetspecific: 5,
+  procGetspecific: 4,
   procExit: 2,
 };
 
@@ -105,7 +133,7 @@ const anyCall: fc.Arbitrary<Call> = fc
   )
   .map(([name, a, b]) => [name, a, b] as const);
 
-const script = fc.array(anyCall, { minLength: 4, maxLength: 22, size: "max" });
+const script = fc.array(anyCall, { minLength: 4, maxLength: 24, size: "max" });
 
 /** The first thread begins with three creations: what is to be seen takes several threads. */
 const mainScript = fc

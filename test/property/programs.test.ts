@@ -132,12 +132,14 @@ test("random programs are of some size, and make every call 1,000 times", () => 
   assert.ok(median(sum.callsOfEach) >= 50);
   assert.ok(median(sum.lwpsOfEach) >= 4);
   const enough = share();
-  for (const name of [...CALLS, "lwpMigrate", "LWP_PIDLID"]) {
+  for (const name of [...CALLS, "lwpMigrate", "LWP_PIDLID", "vfork made"]) {
     const n = sum.calls.get(name) ?? 0;
     assert.ok(n >= enough, `${name}: ${n} times`);
   }
-  const refused = sum.calls.get("LWP_PIDLID EAGAIN") ?? 0;
-  assert.ok(refused >= enough / 10, `no process id left: ${refused} times`);
+  for (const name of ["LWP_PIDLID EAGAIN", "vfork EAGAIN", "vforkDone"]) {
+    const n = sum.calls.get(name) ?? 0;
+    assert.ok(n >= enough / 10, `${name}: ${n} times`);
+  }
 });
 
 /** Some programs on each number of CPUs. */

@@ -7,19 +7,32 @@
 import assert from "node:assert/strict";
 import * as K from "lwp/kernel";
 import { Hands } from "./hands.js";
-import { Model } from "./model.js";
+import { Model, type ProcessModel } from "./model.js";
 import type { CallName, Program } from "./program.js";
+import { CALL, DESTRUCTOR, KernelCalls, KTHREAD } from "./kernel.js";
 import { stepFunction, Threads } from "./threads.js";
 
 /** So few processes, and ids, that those who take them for their LWPs run out of them. */
 const PROCS = 10;
 /** Scripts are finite: a program that takes more steps goes round in circles. */
 const STEPS_MAX = 100_000;
+/** Ticks, and nothing else, after which it is only a process that cannot stop, since one of its threads waits for a child that sleeps. */
+const IDLE_TICKS_MAX = 40;
 /** Rounds of waking and killing after which a program must be gone. */
 const ROUNDS_MAX = 60;
 
-/** What is counted: calls, migrations by hand, creations with an id of the pid table and those for which there was none left. */
-export type Counted = CallName | "lwpMigrate" | "LWP_PIDLID" | "LWP_PIDLID EAGAIN";
+/**
+ * What is counted: calls, migrations by hand, creations with an id of the pid table and those for which there was none left,
+ * processes made with vfork, those for which there was no room, and those that let their parent go before they end.
+ */
+export type Counted =
+  | CallName
+  | "lwpMigrate"
+  | "LWP_PIDLID"
+  | "LWP_PIDLID EAGAIN"
+  | "vfork made"
+  | "vfork EAGAIN"
+  | "vforkDone";
 
 export interface RunResult {
   readonly steps: number;
@@ -75,8 +88,11 @@ export class PropertyMachine {
         },
       },
     });
-    k.slots.lwpFork = (_l1, l2) => this.#current.model.born(l2);
+    k.slots.lwpFork = (l1, l2) => this.#current.model.born(l1, l2);
     k.slots.lwpExit = (l) => this.#current.model.exiting(l);
+    k.slots.crosscalls[CALL] = (_k, number, waits) => this.#current.kernel.called(number, waits);
+    k.slots.kthreads[KTHREAD] = (_k, number) => this.#current.kernel.thread(number);
+    k.slots.destructors[DESTRUCTOR] = (_k, value) => this.#current.kernel.destroyed(value);
     const port: K.Port = this.sim;
     port.held = (ci, point) => this.#run?.window(ci, point);
     port.procExited = (p) => this.#run?.procExited(p);
@@ -130,6 +146,7 @@ function explain(program: Program, sim: K.SimulatedCpus, error: unknown): string
 
 class Run {
   readonly model: Model;
+  readonly kernel: KernelCalls;
   /** What left a thread: a check that failed inside it. */
   failure: unknown = null;
   readonly #sim: K.SimulatedCpus;
@@ -143,6 +160,7 @@ class Run {
   readonly #read: number[] = [];
   readonly #idle: number[] = [];
   #reaped = 0;
+  #idleTicks = 0;
   #deadlocked = false;
   #windows = false;
 
@@ -152,7 +170,8 @@ class Run {
     this.#program = program;
     this.#options = options;
     this.model = new Model(this.#k);
-    this.#threads = new Threads(this.model);
+    this.kernel = new KernelCalls(this.model);
+    this.#threads = new Threads(this.model, this.kernel);
     this.#hands = new Hands(this.#k, this.model, (site, n) => sim.choose(site, n));
     for (let i = 0; i < program.cpus; i++) {
       this.#read.push(0);
@@ -173,12 +192,16 @@ class Run {
     // The callout that looks after stopping processes may still be due.
     while (this.#sim.step()) this.#look();
     this.#windows = false;
+    this.kernel.checkEnd();
     assert.deepEqual(K.checkEmpty(this.#k), [], "what is left of the machine");
     for (const m of this.model.processes) assert.ok(m.ended, `process ${m.pid} was never collected`);
     const counts = new Map<Counted, number>(this.#threads.counts);
     counts.set("LWP_PIDLID", this.#threads.pidlids);
     counts.set("LWP_PIDLID EAGAIN", this.#threads.pidlidsRefused);
     counts.set("lwpMigrate", this.#hands.migrations);
+    counts.set("vfork made", this.model.forked);
+    counts.set("vfork EAGAIN", this.#threads.forksRefused);
+    counts.set("vforkDone", this.#threads.execs);
     return {
       steps: this.#sim.steps,
       lwps: this.model.created,
@@ -200,7 +223,10 @@ class Run {
         this.#look();
       }
       if (this.#sim.steps > STEPS_MAX) assert.fail("it neither ends nor comes to rest");
+      const { ticks } = this.#k.g;
       if (!this.#sim.step()) this.#endDeadlock(rounds++);
+      this.#idleTicks = this.#k.g.ticks === ticks ? 0 : this.#idleTicks + 1;
+      if (this.#idleTicks > IDLE_TICKS_MAX) this.#hands.unstopAll();
       this.#look();
     }
   }
@@ -215,6 +241,7 @@ class Run {
     }
     this.#sim.check();
     this.model.check(this.#sim.steps);
+    this.kernel.check();
     this.#readTrace();
     this.model.checkAsleep();
   }
@@ -224,7 +251,9 @@ class Run {
     assert.ok(round < ROUNDS_MAX, "a program cannot be brought to its end");
     if (this.#hands.releaseAll()) return;
     if (this.#hands.unstopAll()) return;
-    const stuck = this.model.alive.find((m) => (m.p.sflag & K.PS_WEXIT) !== 0);
+    // One of its threads may wait for a child, which is woken or killed with the others.
+    const waits = (m: ProcessModel): boolean => m.all.some((l) => l.vforkwait !== 0);
+    const stuck = this.model.alive.find((m) => (m.p.sflag & K.PS_WEXIT) !== 0 && !waits(m));
     assert.ok(stuck === undefined, `process ${stuck?.pid} exits, and never gets done`);
     this.#deadlocked = true;
     if (round > ROUNDS_MAX / 2 || this.#sim.choose("end", 4) === 0) this.#hands.killAll();

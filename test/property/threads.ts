@@ -5,11 +5,14 @@
 import assert from "node:assert/strict";
 import * as K from "lwp/kernel";
 import * as S from "lwp/syscall";
+import type { KernelCalls } from "./kernel.js";
 import { type Model, type ProcessModel, sameUser, type ThreadModel } from "./model.js";
 import { type Call, type CallName, CALLS, type ProcessSpec } from "./program.js";
 
 /** LWPs that one process creates at most. */
 const CREATIONS = 14;
+/** Processes that one program makes with vfork at most. */
+const FORKS = 8;
 /** Functions of step threads: index of the only one. */
 const STEP_ENTRY = 0;
 
@@ -47,6 +50,7 @@ function wasKicked(me: ThreadModel, before: number): boolean {
 /** What the threads of one run share. */
 export class Threads {
   readonly #model: Model;
+  readonly kernel: KernelCalls;
   /** How often each call was made. */
   readonly counts = new Map<CallName, number>(CALLS.map((name) => [name, 0]));
   /** `pid.lid call -> result`, in order. */
@@ -54,9 +58,13 @@ export class Threads {
   /** LWPs with an id of the pid table; and how often there was none left. */
   pidlids = 0;
   pidlidsRefused = 0;
+  /** Calls of vfork for which there was no room; children that let their parent go before they end. */
+  forksRefused = 0;
+  execs = 0;
 
-  constructor(model: Model) {
+  constructor(model: Model, kernel: KernelCalls) {
     this.#model = model;
+    this.kernel = kernel;
   }
 
   /** The start of a process's first thread. */
@@ -99,9 +107,14 @@ class Thread {
     }
   }
 
-  /** Programs end: from some number of LWPs on, a creation is only a yield. */
+  /** Programs end: from some number of LWPs, or processes, on, a creation is only a yield. And what has no key makes one. */
   #allowed(call: Call): Call {
-    const creates = call[0] === "lwpCreate" || call[0] === "createStep" || call[0] === "createAbandoned";
+    const [name, a, b] = call;
+    const { lwpData, procData } = this.#shared.kernel;
+    if (name === "lwpSetspecific" && !lwpData.hasKey()) return ["lwpSpecificKeyCreate", a, b];
+    if (name === "procSetspecific" && !procData.hasKey()) return ["procSpecificKeyCreate", a, b];
+    if (name === "vfork") return this.#model.forked >= FORKS ? ["schedYield", 0, 0] : call;
+    const creates = name === "lwpCreate" || name === "createStep" || name === "createAbandoned";
     return creates && this.#m.lids.length > CREATIONS ? ["schedYield", 0, 0] : call;
   }
 
@@ -174,6 +187,34 @@ class Thread {
         return this.#getaffinity(a, b);
       case "sysctl":
         return this.#sysctl(a, b);
+      case "vfork":
+        return this.#vfork(a, b);
+      case "lwpReclaim":
+        return inKernel(this.#shared.kernel.reclaim());
+      case "xcall low":
+        return inKernel(this.#shared.kernel.crossCall(0, a));
+      case "xcall high":
+        return inKernel(this.#shared.kernel.crossCall(K.XC_HIGHPRI, a));
+      case "kthread":
+        return inKernel(this.#shared.kernel.kthread(a, b));
+      case "pserializePerform":
+        return inKernel(this.#shared.kernel.perform());
+      case "lwpSpecificKeyCreate":
+        return inKernel(this.#shared.kernel.lwpData.create(a));
+      case "lwpSpecificKeyDelete":
+        return inKernel(this.#shared.kernel.lwpData.remove(a));
+      case "lwpSetspecific":
+        return inKernel(this.#shared.kernel.lwpData.set(this.#me, a));
+      case "lwpGetspecific":
+        return answer(this.#shared.kernel.lwpData.get(this.#me, a));
+      case "procSpecificKeyCreate":
+        return inKernel(this.#shared.kernel.procData.create(a));
+      case "procSpecificKeyDelete":
+        return inKernel(this.#shared.kernel.procData.remove(a));
+      case "procSetspecific":
+        return inKernel(this.#shared.kernel.procData.set(this.#m, a));
+      case "procGetspecific":
+        return answer(this.#shared.kernel.procData.get(this.#m, a));
       case "procExit":
         return this.#procExit(a);
     }
@@ -260,6 +301,38 @@ class Thread {
     assert.equal(made.stat, K.LSZOMB);
     yield* S.lwpSelf();
     return `${made.lid}`;
+  }
+
+  /** PRC-14. The child runs one of the scripts; some let the parent go first, as with a program of their own. */
+  *#vfork(a: number, b: number): Generator<K.Token, string, undefined> {
+    const { k } = this.#model;
+    const { lwp } = K.cur;
+    const script = a % this.#spec.scripts.length;
+    const full =
+      k.g.npids === k.limits.procs || k.procs.inUse === k.procs.limit || k.lwps.inUse === k.lwps.limit;
+    const child = new Thread(this.#shared, this.#model, this.#spec, script);
+    const start = { kind: K.CTX_CLOSURE, closure: () => child.#runForked(b % 3 === 0) };
+    K.cacheCreds(lwp);
+    const pid = yield* K.vfork1(lwp, { comm: "vforked", nthr: this.#spec.nthr }, start);
+    if (full) this.#shared.forksRefused++;
+    assert.equal(pid === 0, full);
+    if (pid !== 0) {
+      const m = this.#model.processes.find((other) => other.pid === pid);
+      assert.ok(m !== undefined && m.waiter === null, `process ${pid} has not let its parent go`);
+    }
+    yield* S.lwpSelf();
+    return `${pid}`;
+  }
+
+  *#runForked(execs: boolean): Generator<K.Token, void, undefined> {
+    const { lwp } = K.cur;
+    if (execs) {
+      this.#shared.execs++;
+      K.vforkDone(lwp);
+      this.#model.letsGo(this.#model.of(lwp.proc));
+      yield* S.lwpSelf();
+    }
+    yield* this.run();
   }
 
   *#exit(): Generator<K.Token, string, undefined> {
@@ -552,14 +625,29 @@ class Thread {
   /** The same words at each call, which tell of this CPU, and of every switch. */
   #lwpCtl(): Generator<K.Token, string, undefined> {
     const me = this.#me;
+    // LWP-103: who is waited for by its maker has no words of its own.
+    const borrows = (this.#m.p.lflag & K.PL_PPWAIT) !== 0;
     return settle(S.lwpCtl(), (error, words) => {
-      assert.equal(error, 0);
+      assert.equal(error, borrows ? K.EBUSY : 0);
+      if (borrows) return;
       assert.equal(words?.curcpu, K.cur.cpu.index - 1);
       if (me.words === null) me.words = words as S.LwpCtl;
       else assert.ok(words.address === me.words.address && words.pctr >= me.pctr, "other words");
       me.pctr = me.words.pctr;
     });
   }
+}
+
+/** What a thread does as a part of the kernel, and its return to user mode. */
+function* inKernel(call: Generator<K.Token, string, undefined>): Generator<K.Token, string, undefined> {
+  const said = yield* call;
+  yield* S.lwpSelf();
+  return said;
+}
+
+function* answer(said: string): Generator<K.Token, string, undefined> {
+  yield* S.lwpSelf();
+  return said;
 }
 
 /** Makes a call and has its outcome looked at: errno, or 0 and the value. Anything but an `LwpError` goes on up. */
