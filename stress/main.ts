@@ -39,7 +39,7 @@ process.exitCode = broken === 0 ? 0 : 1;
 async function run({ file, kinds, scratch, countAt, judge }: Program): Promise<void> {
   const sums = kinds.map((name) => ({ name, calls: 0, cross: 0 }));
   const counters = { at: countAt(0, 0, 0), words: countAt(X.CPUS_MAX, 0, 0) - countAt(0, 0, 0) };
-  const limits = { lwps: 8192, threads: 8192, blocks: 8192, scratch };
+  const limits = { procs: 256, lwps: 8192, threads: 8192, blocks: 8192, scratch };
   const collect = ({ kernel: k }: Machine): number => {
     let total = 0;
     for (let cpu = 0; cpu < cpus; cpu++) {
@@ -68,6 +68,8 @@ function judge({ kernel: k }: Machine): string[] {
   }
   if (at(X.TOKENS_MADE) !== at(X.TOKENS_USED) + at(X.TOKENS)) wrong.push("tokens are lost");
   if (at(X.CALLOUTS_RUN) < at(X.CALLOUTS_SET)) wrong.push("callouts are lost");
+  if (at(X.FORKED) !== at(X.FORKS_ENDED) || at(X.FORKED) === 0)
+    wrong.push(`${at(X.FORKED)} processes made with vfork, ${at(X.FORKS_ENDED)} ended`);
   for (let n = 0; n < cpus * (X.PUPPETS + X.STEPS); n++) {
     const t = X.TARGETS + n * X.TARGET_WORDS;
     if (n % (X.PUPPETS + X.STEPS) < X.PUPPETS || cpus === 1 || ops < 10_000) continue;
@@ -82,7 +84,7 @@ function printKinds(kinds: readonly { name: string; calls: number; cross: number
   const percent = (n: number) => `${((100 * n) / total).toFixed(1)} %`;
   for (const { name, calls, cross: across } of kinds) {
     console.log(
-      `${name.padEnd(20)} ${String(calls).padStart(9)} ${percent(calls).padStart(7)}  across CPUs ${String(across).padStart(8)}`,
+      `${name.padEnd(24)} ${String(calls).padStart(9)} ${percent(calls).padStart(7)}  across CPUs ${String(across).padStart(8)}`,
     );
   }
   const rarest = kinds.reduce((a, b) => (b.calls < a.calls ? b : a));

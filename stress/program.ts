@@ -3,6 +3,7 @@
  *
  * Agents, on each CPU, do random operations; nobody suspends them. Puppets (generators) and step threads are what they work
  * on: suspended, woken, unparked, migrated. All blocking is so ordered that on a sound kernel nobody waits for ever:
+ * - a child made with vfork only yields, and so comes to its end;
  * - who has suspended somebody does nothing that blocks until it has continued it;
  * - who holds a mutex waits for nothing but its CPU;
  * - an agent that pings a puppet waits, without a time-out, until the puppet has answered: a lost unpark hangs it;
@@ -222,10 +223,33 @@ function launch(t: K.StepThread): number {
   return K.STEP_EXIT;
 }
 
+/** How far the child is that an agent waits for. */
+const RUNS = 1;
+const LETS_GO = 2;
+
+/** The only thread of a process made with vfork, for agent `arg >> 2`: lets it go when it ends or, bit 0, before that. */
+function forkedChild(t: K.StepThread): number {
+  attach();
+  const { l } = t;
+  const round = t.get(0);
+  t.set(0, round + 1);
+  const word = agentAt(l.arg >> 2) + X.A_CHILD;
+  if (round === 0) check(Atomics.exchange(w, base + word, RUNS) === 0, "an agent waits for two children");
+  const early = (l.arg & 1) !== 0;
+  if (round === (l.arg & 2)) {
+    store(word, LETS_GO);
+    if (early) K.vforkDone(l);
+  }
+  if (round < (l.arg & 2) || (early && round < 3)) return K.STEP_YIELD;
+  add(X.FORKS_ENDED, 1);
+  return K.STEP_EXIT;
+}
+
 const STEP_PUPPET = 0;
 const STEP_CHILD = 1;
 const LAUNCH = 2;
-export const steps: K.StepFunction[] = [stepPuppet, stepChild, launch];
+const FORKED_CHILD = 3;
+export const steps: K.StepFunction[] = [stepPuppet, stepChild, launch, forkedChild];
 
 // --- what an agent does ------------------------------------------------------------------------
 
@@ -433,13 +457,13 @@ function* parkDeadline(me: Agent): Run {
 
 function* setname(me: Agent): Run {
   const lid = someLid(me);
-  count("lwpSetname", lid);
+  count("lwpSetname, lwpGetname", lid);
   yield* attempt(S.lwpSetname(lid, `by ${me.number}`), "ESRCH");
 }
 
 function* getname(me: Agent): Run {
   const lid = someLid(me);
-  count("lwpGetname", lid);
+  count("lwpSetname, lwpGetname", lid);
   try {
     const name = yield* S.lwpGetname(lid);
     check(name === "" || /^by \d+$/.test(name), `LWP ${lid} has the name ${JSON.stringify(name)}`);
@@ -511,7 +535,7 @@ function* join(me: Agent): Run {
 const mutexAt = (n: number) => base + X.MUTEX + n * 8;
 
 function* enter(m: number): Run {
-  count("mutexEnter");
+  count("mutexEnter, mutexExit");
   yield* K.mutexEnter(k, m);
   check(w[m + 4] === 0, "two LWPs hold a mutex");
   w[m + 4] = K.cur.lwp.lid;
@@ -520,7 +544,6 @@ function* enter(m: number): Run {
 function* exit(m: number): Run {
   check(w[m + 4] === K.cur.lwp.lid, "another LWP has been let in");
   w[m + 4] = 0;
-  count("mutexExit");
   K.mutexExit(k, m);
   // Kernel code: the return to user mode is the caller's.
   yield* S.lwpSelf();
@@ -580,7 +603,7 @@ function* makeToken(_me: Agent): Run {
   const n = all ? 1 + chance(2) : 1;
   add(X.TOKENS, n);
   add(X.TOKENS_MADE, n);
-  count(all ? "cvBroadcast" : "cvSignal");
+  count("cvSignal, cvBroadcast");
   if (all) K.cvBroadcast(k, base + X.CV_TOKENS);
   else K.cvSignal(k, base + X.CV_TOKENS);
   yield* exit(m);
@@ -591,8 +614,7 @@ function answerCallout(k2: K.Kernel, number: number): void {
   const a = k2.scratch + agentAt(number);
   Atomics.add(k2.w, k2.scratch + X.CALLOUTS_RUN, 1);
   Atomics.store(k2.w, a + X.A_ANSWER, 1);
-  const p = K.allProcs(k2).find((other) => other.index !== 1);
-  if (p !== undefined) K.unpark(p, k2.w[a + X.A_LID], 0);
+  K.unpark(k2.procs.view(k2.w[k2.scratch + X.PROC]), k2.w[a + X.A_LID], 0);
 }
 
 function* callout(me: Agent): Run {
@@ -613,6 +635,27 @@ function* callout(me: Agent): Run {
   }
   store(me.at + X.A_ANSWER, 0);
   yield* K.calloutHalt(k, c, 0);
+}
+
+/** Makes a process, and sleeps until that lets go of it: not sooner, and whatever others do to it meanwhile. */
+function* vfork(me: Agent): Run {
+  const { lwp } = K.cur;
+  const arg = me.number * 4 + chance(4);
+  count("vfork");
+  store(me.at + X.A_CHILD, 0);
+  const start = { kind: K.CTX_STEP, entry: FORKED_CHILD, arg };
+  const pid = yield* K.vfork1(lwp, { comm: "child" }, start);
+  // 0: the table of processes is full until some are collected.
+  check(load(me.at + X.A_CHILD) === (pid === 0 ? 0 : LETS_GO), "it goes on before its child has let it go");
+  if (pid !== 0) add(X.FORKED, 1);
+  yield* S.lwpSelf();
+}
+
+/** Gives back what dead LWPs have left, while others make new ones of them. */
+function* reclaim(_me: Agent): Run {
+  count("lwpReclaim");
+  yield* K.lwpReclaim(k);
+  yield* S.lwpSelf();
 }
 
 function* migrate(_me: Agent): Run {
@@ -640,17 +683,17 @@ const TABLE: readonly Deed[] = (
     [createJoinable, 2],
     [createDetached, 5],
     [createSuspended, 5],
-    [waitLid, 6],
+    [waitLid, 7],
     [waitAny, 6],
-    [detach, 6],
+    [detach, 7],
     [suspendAndContinue, 5],
     [wakeup, 5],
     [post, 6],
     [postAll, 5],
     [ping, 5],
     [parkDeadline, 4],
-    [setname, 5],
-    [getname, 5],
+    [setname, 3],
+    [getname, 3],
     [self, 5],
     [yieldCpu, 1],
     [spawn, 5],
@@ -658,9 +701,11 @@ const TABLE: readonly Deed[] = (
     [useMutex, 1],
     [timedWait, 4],
     [waitToken, 7],
-    [makeToken, 10],
+    [makeToken, 7],
     [callout, 5],
     [migrate, 3],
+    [vfork, 5],
+    [reclaim, 5],
   ] as const satisfies readonly (readonly [Deed, number])[]
 ).flatMap(([deed, weight]) => Array.from({ length: weight }, () => deed));
 
@@ -685,6 +730,7 @@ export function* main(args: string[]) {
   store(X.LEFT, Number(args[0]));
   store(X.AGENTS_LEFT, agents());
   store(X.MAIN_LID, yield* S.lwpSelf());
+  store(X.PROC, K.cur.lwp.proc.index);
   for (let n = 0; n < X.MUTEXES; n++) K.mutexInit(k, mutexAt(n), K.MUTEX_DEFAULT, K.IPL_NONE);
   K.cvInit(k, base + X.CV_TOKENS, "tokens");
   K.cvInit(k, base + X.CV_TIMED, "timed");
@@ -705,6 +751,9 @@ export function* main(args: string[]) {
     if (error === "") add(X.COLLECTED, 1);
     else if (error === "ESRCH") break;
   }
+  // Those that let their parent go may still run.
+  const { proc } = K.cur.lwp;
+  while (proc.nchildren > 0) yield* attempt(S.lwpPark(deadline()), "EALREADY", "EINTR", "ETIMEDOUT");
   for (let n = 0; n < X.MUTEXES; n++) K.mutexDestroy(k, mutexAt(n));
   K.cvDestroy(k, base + X.CV_TOKENS);
   K.cvDestroy(k, base + X.CV_TIMED);

@@ -20,21 +20,20 @@ export const KINDS = [
   "lwpPark deadline",
   "lwpUnpark",
   "lwpUnparkAll",
-  "lwpSetname",
-  "lwpGetname",
+  "lwpSetname, lwpGetname",
   "lwpSelf",
   "schedYield",
   "Thread.spawn",
   "Thread.join",
-  "mutexEnter",
-  "mutexExit",
+  "mutexEnter, mutexExit",
   "cvWait",
-  "cvSignal",
-  "cvBroadcast",
+  "cvSignal, cvBroadcast",
   "callout",
   "lwpMigrate",
   "step park",
   "step yield",
+  "vfork",
+  "lwpReclaim",
 ] as const;
 
 export type Kind = (typeof KINDS)[number];
@@ -58,6 +57,8 @@ export const STOP = take(1);
 /** Agents that have not ended, and the LWP that waits for them. */
 export const AGENTS_LEFT = take(1);
 export const MAIN_LID = take(1);
+/** Index of the process that all of them belong to. */
+export const PROC = take(1);
 export const SEED = take(1);
 /** CPUs whose agents and puppets have been started. */
 export const LAUNCHED = take(1);
@@ -76,6 +77,9 @@ export const UNCLAIMED = take(1);
 /** Callouts set, and handlers run. */
 export const CALLOUTS_SET = take(1);
 export const CALLOUTS_RUN = take(1);
+/** Processes made with vfork; and those that have ended. */
+export const FORKED = take(1);
+export const FORKS_ENDED = take(1);
 /** A mutex, and behind it who is inside. */
 export const MUTEX = take(MUTEXES * 8);
 /** Condition variables with mutex 0: of tokens, and one that nobody signals. */
@@ -89,11 +93,12 @@ export const T_POSTED = 1;
 export const T_PINGER = 2;
 export const T_CPUS = 3;
 export const TARGETS = take(CPUS_MAX * (PUPPETS + STEPS) * TARGET_WORDS);
-/** Agents: lid, answer, callout. */
-export const AGENT_WORDS = 12;
+/** Agents: lid, answer, callout, how far the child is that it waits for. */
+export const AGENT_WORDS = 14;
 export const A_LID = 0;
 export const A_ANSWER = 1;
 export const A_CALLOUT = 2;
+export const A_CHILD = 12;
 export const AGENT = take(CPUS_MAX * AGENTS * AGENT_WORDS);
 /** Counters of each CPU: operations by kind, and those whose target was on another CPU. */
 export const COUNTS = take(CPUS_MAX * KINDS.length * 2);
