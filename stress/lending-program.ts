@@ -11,41 +11,29 @@
 import * as K from "lwp/kernel";
 import * as S from "lwp/syscall";
 import * as X from "./lending-shared.js";
-
-type Run<T = void> = Generator<K.Token, T, undefined>;
-
-// Module variables are per process and CPU.
-let k: K.Kernel;
-let w: Int32Array;
-let base = 0;
-let cpu = 0;
-let random: () => number;
+import {
+  add,
+  base,
+  chance,
+  check,
+  cpu,
+  deadline,
+  enterRealm,
+  k,
+  load,
+  ncpu,
+  type Run,
+  setSeed,
+  store,
+  w,
+} from "./realm.js";
 
 const CHUNK = 32;
 const [SUSPEND, CONTINUE, WAKEUP, UNPARK, PRIORITY, MIGRATE, PING] = X.ACTS.keys();
 const [GENERATOR, STEP] = X.TARGETS.keys();
 
-/** Every realm does this before anything else of it runs. */
-function attach(): void {
-  if (base !== 0) return;
-  k = K.cur.lwp.k;
-  w = k.w;
-  base = k.scratch;
-  cpu = K.cur.cpu.index - 1;
-  const strategy = K.seededStrategy(Math.imul(w[base + X.SEED] + 1, 0x9e3779b1) + cpu);
-  random = () => strategy("stress", 0x40000000);
-}
-
-const chance = (n: number) => random() % n;
-const load = (at: number) => Atomics.load(w, base + at);
-const store = (at: number, value: number) => Atomics.store(w, base + at, value);
-const add = (at: number, n: number) => Atomics.add(w, base + at, n);
 const agentAt = (number: number) => X.AGENT + number * X.AGENT_WORDS;
 const lidOf = (target: number) => load(X.targetAt(target) + X.T_LID);
-
-function check(condition: boolean, message: string): asserts condition {
-  if (!condition) throw new Error(message);
-}
 
 /** Makes a call that may end with one of these errors. */
 function* ignoring(op: S.Operation<unknown>, ...codes: string[]): Run {
@@ -54,13 +42,6 @@ function* ignoring(op: S.Operation<unknown>, ...codes: string[]): Run {
   } catch (error) {
     if (!(error instanceof S.LwpError && codes.includes(error.code))) throw error;
   }
-}
-
-/** A deadline one to three ticks from now. */
-function soon(): S.Timespec {
-  const { sec, nsec } = K.wallclockAtTick(k);
-  const later = nsec + chance(3) * 1e7 + 1e6;
-  return { sec: sec + Math.floor(later / 1e9), nsec: later % 1e9 };
 }
 
 // --- the two who are worked on -----------------------------------------------------------------
@@ -90,7 +71,7 @@ function* generator(): Run {
         yield* ignoring(S.lwpPark(), "EALREADY", "EINTR");
         break;
       case 2:
-        yield* ignoring(S.lwpPark(soon()), "EALREADY", "EINTR", "ETIMEDOUT");
+        yield* ignoring(S.lwpPark(deadline()), "EALREADY", "EINTR", "ETIMEDOUT");
         break;
       default:
         yield* S.lwpSelf();
@@ -99,7 +80,7 @@ function* generator(): Run {
 }
 
 function stepThread(t: K.StepThread): number {
-  attach();
+  enterRealm(X.SEED);
   if (load(X.STOP) !== 0) return K.STEP_EXIT;
   ranHere(STEP);
   if (chance(2) === 0) return K.STEP_YIELD;
@@ -115,7 +96,7 @@ const PLAN = [SUSPEND, WAKEUP, UNPARK, PRIORITY, MIGRATE].flatMap((act) => [act,
 function* agent(number: number): Run {
   const me = agentAt(number);
   store(me + X.A_LID, yield* S.lwpSelf());
-  while (load(X.LAUNCHED) < k.g.ncpu) yield* S.schedYield();
+  while (load(X.LAUNCHED) < ncpu) yield* S.schedYield();
   for (let left = 0; ; left--) {
     if (left === 0) {
       if (add(X.LEFT, -CHUNK) <= 0) break;
@@ -201,7 +182,7 @@ function actOn(act: number, target: number): void {
       K.lwpUnlock(l);
       break;
     case MIGRATE:
-      K.lwpMigrate(l, k.cpus.view(1 + chance(k.g.ncpu)));
+      K.lwpMigrate(l, k.cpus.view(1 + chance(ncpu)));
       break;
     default:
       throw new RangeError(`act ${act}`);
@@ -213,10 +194,10 @@ function actOn(act: number, target: number): void {
 
 /** The first LWP of each CPU: starts the agent that belongs there, and on one of them the generator thread. */
 function launch(t: K.StepThread): number {
-  attach();
+  enterRealm(X.SEED);
   const spawn = (closure: () => Run, flags: number) =>
     K.createLwp(t.l, flags, { kind: K.CTX_CLOSURE, closure, realm: K.cur.cpu.realm });
-  if (w[base + X.SEED] % k.g.ncpu === cpu) store(X.targetAt(GENERATOR) + X.T_LID, spawn(generator, 0));
+  if (w[base + X.SEED] % ncpu === cpu) store(X.targetAt(GENERATOR) + X.T_LID, spawn(generator, 0));
   const number = cpu;
   spawn(() => agent(number), S.LWP_DETACHED);
   add(X.LAUNCHED, 1);
@@ -229,15 +210,14 @@ export const steps: K.StepFunction[] = [stepThread, launch];
 
 /** `args`: operations, seed. */
 export function* main(args: string[]) {
-  k = K.cur.lwp.k;
-  k.w[k.scratch + X.SEED] = Number(args[1]);
-  attach();
+  setSeed(X.SEED, Number(args[1]));
+  enterRealm(X.SEED);
   store(X.LEFT, Number(args[0]));
-  store(X.BUSY, k.g.ncpu);
+  store(X.BUSY, ncpu);
   store(X.MAIN_LID, yield* S.lwpSelf());
   const { lwp } = K.cur;
   store(X.targetAt(STEP) + X.T_LID, K.createLwp(lwp, 0, { kind: K.CTX_STEP, entry: STEP_THREAD }));
-  for (let realm = 1; realm <= k.g.ncpu; realm++) {
+  for (let realm = 1; realm <= ncpu; realm++) {
     K.createLwp(lwp, S.LWP_DETACHED, { kind: K.CTX_STEP, entry: LAUNCH, realm });
   }
   while (load(X.BUSY) > 0) yield* ignoring(S.lwpPark(), "EALREADY", "EINTR");

@@ -14,8 +14,7 @@ import { LwpError, Thread, ThreadError, ThreadLocal } from "lwp";
 import * as K from "lwp/kernel";
 import * as S from "lwp/syscall";
 import * as X from "./library-shared.js";
-
-type Run<T = void> = Generator<K.Token, T, undefined>;
+import { add, base, chance, check, cpu, enterRealm, k, load, type Run, setSeed, store, w } from "./realm.js";
 
 /** The objects that all threads share: they travel to each as handles. */
 interface Objects {
@@ -33,12 +32,7 @@ interface Objects {
 }
 
 // Module variables are per process and CPU.
-let k: K.Kernel;
-let w: Int32Array;
-let base = 0;
-let cpu = 0;
 let quota = 0;
-let random: () => number;
 
 const CHUNK = 32;
 const CALL = 10;
@@ -48,24 +42,9 @@ const NUMBER = new Map(X.KINDS.map((name, n) => [name as string, n]));
 
 /** Every realm does this before anything else of it runs. */
 function attach(): void {
-  if (base !== 0) return;
-  k = K.cur.lwp.k;
-  w = k.w;
-  base = k.scratch;
-  cpu = K.cur.cpu.index - 1;
-  const strategy = K.seededStrategy(Math.imul(w[base + X.SEED] + 1, 0x9e3779b1) + cpu);
-  random = () => strategy("stress", 0x40000000);
+  if (!enterRealm(X.SEED)) return;
   k.slots.crosscalls[CALL] = (k2) => void Atomics.add(k2.w, k2.scratch + X.CALLS_RUN, 1);
   k.slots.kthreads[KTHREAD] = kernelThread;
-}
-
-const chance = (n: number) => random() % n;
-const load = (at: number) => Atomics.load(w, base + at);
-const store = (at: number, value: number) => Atomics.store(w, base + at, value);
-const add = (at: number, n: number) => Atomics.add(w, base + at, n);
-
-function check(condition: boolean, message: string): asserts condition {
-  if (!condition) throw new Error(message);
 }
 
 /** Counts an operation; `across`: on what another CPU has used last, or on the other CPUs themselves. */
@@ -639,8 +618,7 @@ function becomeSuperuser(): void {
 
 /** `args`: operations, seed. */
 export function* main(args: string[]) {
-  k = K.cur.lwp.k;
-  k.w[k.scratch + X.SEED] = Number(args[1]);
+  setSeed(X.SEED, Number(args[1]));
   attach();
   becomeSuperuser();
   // Ids of the pid table are lids too: the others begin above them.

@@ -13,40 +13,35 @@
 import { Thread, ThreadError } from "lwp";
 import * as K from "lwp/kernel";
 import * as S from "lwp/syscall";
+import {
+  add,
+  base,
+  chance,
+  check,
+  cpu,
+  deadline,
+  enterRealm,
+  k,
+  load,
+  ncpu,
+  type Run,
+  setSeed,
+  store,
+  w,
+} from "./realm.js";
 import * as X from "./shared.js";
 
 // Module variables are per process and CPU.
-let k: K.Kernel;
-let w: Int32Array;
-let base = 0;
-let cpu = 0;
-let ncpu = 1;
 let quota = 0;
-let random: () => number;
 
 const CHUNK = 32;
 const HANDLER = 2;
 const NUMBER = new Map(X.KINDS.map((name, n) => [name as string, n]));
 
-type Run<T = void> = Generator<K.Token, T, undefined>;
-
 /** Every realm does this before anything else of it runs. */
 function attach(): void {
-  if (base !== 0) return;
-  k = K.cur.lwp.k;
-  w = k.w;
-  base = k.scratch;
-  cpu = K.cur.cpu.index - 1;
-  ncpu = k.g.ncpu;
-  const strategy = K.seededStrategy(Math.imul(w[base + X.SEED] + 1, 0x9e3779b1) + cpu);
-  random = () => strategy("stress", 0x40000000);
-  k.slots.calloutHandlers[HANDLER] = answerCallout;
+  if (enterRealm(X.SEED)) k.slots.calloutHandlers[HANDLER] = answerCallout;
 }
-
-const chance = (n: number) => random() % n;
-const load = (at: number) => Atomics.load(w, base + at);
-const store = (at: number, value: number) => Atomics.store(w, base + at, value);
-const add = (at: number, n: number) => Atomics.add(w, base + at, n);
 
 /** Takes one of a counted stock, if there is one. */
 function claim(at: number): boolean {
@@ -55,10 +50,6 @@ function claim(at: number): boolean {
     if (n <= 0) return false;
     if (Atomics.compareExchange(w, base + at, n, n - 1) === n) return true;
   }
-}
-
-function check(condition: boolean, message: string): asserts condition {
-  if (!condition) throw new Error(message);
 }
 
 /** Counts an operation; `lid`: the LWP it is about. */
@@ -92,12 +83,6 @@ function* attempt(op: S.Operation<unknown>, ...expected: string[]): Run<string> 
     if (error instanceof S.LwpError && expected.includes(error.code)) return error.code;
     throw error;
   }
-}
-
-function deadline(): S.Timespec {
-  const { sec, nsec } = K.wallclockAtTick(k);
-  const later = nsec + chance(3) * 1e7 + 1e6;
-  return { sec: sec + Math.floor(later / 1e9), nsec: later % 1e9 };
 }
 
 const hint = () => chance(3) * 256;
@@ -723,9 +708,7 @@ function wakeToSuspend(lid: number): void {
 
 /** `args`: operations, seed. */
 export function* main(args: string[]) {
-  k = K.cur.lwp.k;
-  w = k.w;
-  w[k.scratch + X.SEED] = Number(args[1]);
+  setSeed(X.SEED, Number(args[1]));
   attach();
   store(X.LEFT, Number(args[0]));
   store(X.AGENTS_LEFT, agents());
