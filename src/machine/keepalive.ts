@@ -42,3 +42,9 @@ export class Keepalive {
     clearInterval(this.#timer);
   }
 }
+
+/** Keeps the event loop of this realm going, until what it returns is called. */
+export function holdLoop(): () => void {
+  const timer = setInterval(() => {}, LONG_MS);
+  return () => clearInterval(timer);
+}

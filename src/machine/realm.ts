@@ -42,6 +42,7 @@ import {
   mapStack,
   mapStacks,
 } from "./factory.js";
+import { holdLoop } from "./keepalive.js";
 import type { Letter, News } from "./letters.js";
 import { observer, type ReportFormat } from "./observer.js";
 import { writeNow } from "./output.js";
@@ -122,6 +123,7 @@ export class Realm {
       },
       diagnosed: (pid, lid, what) => this.#say(`lwp: ${what} (thread ${lid} of process ${pid})\n`),
       awaitHost,
+      holdLoop,
       asyncContext,
       unjoined: (pid, lid, error, spawnedAt) => {
         const catcher = this.#catchers.get(pid);

@@ -1,5 +1,5 @@
 /**
- * What a program on a simulated machine finds instead of the host's clocks, random numbers and timers.
+ * What a program on a simulated machine finds instead of the host's clocks, random numbers, timers and timed signals.
  *
  * The linker binds these names (`compileFactory`): the program's own modules see them, packages and built-ins that it imports
  * see the host's. Time is the machine's, and reading it takes a microsecond of it, so that a loop that waits for time to
@@ -163,6 +163,7 @@ export class VirtualHost {
         random: { value: () => this.#nextRandom(), configurable: true, writable: true },
       }),
       performance: this.#performance(),
+      AbortSignal: this.#abortSignal(timers),
       ...timers.globals,
     };
   }
@@ -198,6 +199,22 @@ export class VirtualHost {
         return Reflect.construct(target, args.length === 0 ? [now()] : args, newTarget) as object;
       },
       get: (target, key) => (key === "now" ? now : (Reflect.get(target, key) as unknown)),
+    });
+  }
+
+  /** Its `timeout` counts machine time. */
+  #abortSignal(timers: VirtualTimers): typeof AbortSignal {
+    const timeout = (delay: number): AbortSignal => {
+      if (!Number.isInteger(delay) || delay < 0 || delay > 0xffffffff)
+        throw new RangeError(`a timeout is an integer 0..2^32 - 1 of milliseconds, not ${inspect(delay)}`);
+      const controller = new AbortController();
+      const abort = (): void =>
+        controller.abort(new DOMException("The operation was aborted due to timeout", "TimeoutError"));
+      timers.globals.setTimeout(abort, delay);
+      return controller.signal;
+    };
+    return new Proxy(AbortSignal, {
+      get: (target, key) => (key === "timeout" ? timeout : (Reflect.get(target, key) as unknown)),
     });
   }
 

@@ -29,6 +29,8 @@ export interface RealmServices {
   diagnosed?(pid: number, lid: number, what: string): void;
   /** The asynchronous context of the caller, for a closure that it starts; null if the host has nothing in it. */
   readonly asyncContext?: () => Enter | null;
+  /** Keeps the event loop of this realm going, until what it returns is called. */
+  readonly holdLoop?: () => () => void;
   /** Answers instead of the host what a thread of a simulated machine awaits: its value, or it throws. */
   readonly awaitHost?: (promise: PromiseLike<unknown>) => unknown;
 }

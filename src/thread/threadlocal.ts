@@ -84,7 +84,7 @@ export class ThreadLocal<T> implements Disposable {
         const p = local.#proc as Proc;
         if (p.k !== k || p !== l.proc) throw new Error("a ThreadLocal of another process");
         if (local.#destructor !== null && threadKeyDtor(p, local.#key) === DTOR_LOCAL)
-          throw new Error(STAYS.replace("%", local.#destructor.name));
+          throw new Error(STAYS.replace("%", local.#destructor.name).replace("  ", " "));
         return [local.#key, local.#gen];
       },
       read(_k, [key, gen]) {

@@ -34,6 +34,8 @@ import {
   usedTwice,
 } from "../syscall/operation.js";
 import { actOnCancel, isCancelled } from "./cancel.js";
+import { threadHost } from "./host.js";
+import { abortsInTime } from "./timeoutsignal.js";
 
 /** How long, and until what, a blocking operation waits. */
 export interface WaitOptions {
@@ -282,7 +284,9 @@ class Limits {
       signal.addEventListener("abort", abort);
       // The signal's events come from this realm's loop: it must turn.
       hostwaitAdd(ci, 1);
+      const letRunOut = abortsInTime(signal) ? threadHost(l.k).holdLoop?.() : undefined;
       this.#forget = () => {
+        letRunOut?.();
         signal.removeEventListener("abort", abort);
         hostwaitAdd(ci, -1);
       };

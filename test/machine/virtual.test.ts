@@ -174,6 +174,24 @@ describe("the host that a program on a simulated machine finds", () => {
     }
   });
 
+  test("has signals that abort by the machine's clock", async () => {
+    const text = `
+      import { Semaphore } from "lwp";
+      export function* main() {
+        const { seen } = globalThis;
+        const from = performance.now();
+        for (const signals of [[], [new AbortController().signal]]) {
+          const signal = AbortSignal.any([...signals, AbortSignal.timeout(60_000)]);
+          try { yield* new Semaphore(0).wait({ signal }); } catch (error) { seen.push(error.name); }
+        }
+        seen.push(Math.floor((performance.now() - from) / 60_000), AbortSignal.timeout(5) instanceof AbortSignal);
+        seen.push(AbortSignal.abort(3).reason);
+        try { AbortSignal.timeout(-1); } catch (error) { seen.push(error.name); }
+      }
+    `;
+    assert.deepEqual(await seen(text), ["TimeoutError", "TimeoutError", 2, true, 3, "RangeError"]);
+  });
+
   test("drops the timers of a program that has ended", async () => {
     const text = `
       export function* main() { setInterval(() => { throw new Error("after the end"); }, 1); setTimeout(() => {}, 1e6); }

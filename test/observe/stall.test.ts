@@ -98,6 +98,11 @@ describe("nothing is left that could wake anybody:", () => {
 describe("something is left that wakes somebody:", () => {
   const WAITS: Readonly<Record<string, string>> = {
     "a thread's own sleep": "yield* Thread.sleep(300);",
+    "a time-out by a signal":
+      "try { yield* new Semaphore(0).wait({ signal: AbortSignal.timeout(200) }); throw 1; } catch (e) { if (e.name !== 'TimeoutError') throw e; }",
+    "a time-out by one of several signals": `
+      const signal = AbortSignal.any([new AbortController().signal, AbortSignal.any([AbortSignal.timeout(200)])]);
+      try { yield* new Semaphore(0).wait({ signal }); throw 1; } catch (e) { if (e.name !== "TimeoutError") throw e; }`,
     "a timer": "yield* until(new Promise((done) => setTimeout(done, 200)));",
     "a job of the thread pool":
       'yield* until(new Promise((done) => pbkdf2("a", "b", 400_000, 32, "sha256", done)));',
@@ -115,14 +120,14 @@ describe("something is left that wakes somebody:", () => {
     for (const [what, body] of Object.entries(WAITS)) {
       test(`${what} (${cpus} CPUs)`, async () => {
         const text = `
-          import { Thread, until } from "lwp";
+          import { Semaphore, Thread, until } from "lwp";
           import { spawn } from "node:child_process";
           import { pbkdf2, subtle } from "node:crypto";
           import { readFile } from "node:fs/promises";
           import { promisify } from "node:util";
           import { Worker } from "node:worker_threads";
           import { gzip } from "node:zlib";
-          void [pbkdf2, subtle, readFile, spawn, promisify, gzip, Worker, until];
+          void [pbkdf2, subtle, readFile, spawn, promisify, gzip, Worker, until, Semaphore];
           export function* main() {
             const threads = [yield* Thread.spawn(work), yield* Thread.spawn(work)];
             for (const t of threads) yield* t.join();
