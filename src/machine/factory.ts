@@ -134,6 +134,8 @@ interface Linkage {
   at<T>(site: number, value: T): T;
   /** What a call that stands alone as a statement has returned, and what was called if that can be told. */
   use(call: string, f: unknown, value: unknown): void;
+  /** The same where nothing could `yield*` it. */
+  lost(call: string, f: unknown, value: unknown): void;
   readonly poll: Polls["poll"];
   readonly again: Polls["again"];
   readonly token: Polls["token"];
@@ -203,6 +205,7 @@ export async function instantiate(factory: Factory, bindings: Bindings): Promise
     enter,
     call: callSites(),
     use,
+    lost,
     at: atSpawnSite,
     ...(bindings.polls ?? NO_POLLS),
   };
@@ -245,26 +248,32 @@ function callSites(): Linkage["call"] {
   };
 }
 
-/**
- * A call that stands alone has returned `value`: an operation, or the generator of `f`, would never run, so it throws. Other
- * generators may be somebody's for another purpose.
- */
+/** A call that stands alone has returned `value`: an operation, or the generator of `f`, would never run, so it throws. */
 function use(call: string, f: unknown, value: unknown): void {
-  if (typeof value !== "object" || value === null) return;
-  const made = typeof f === "function" && Object.getPrototypeOf(value) === (f.prototype as unknown);
-  if (isOperation(value) || (made && Object.prototype.toString.call(value) === "[object Generator]")) {
-    throw forgotten(call);
-  }
+  if (isLost(f, value)) throw forgotten(call, "write `yield*` before it", use);
 }
 
-/** The error of the statement that called `use`; it names the call, and where it stands. */
-function forgotten(call: string): TypeError {
+/** The same in a function that cannot iterate it. */
+function lost(call: string, f: unknown, value: unknown): void {
+  if (isLost(f, value)) throw forgotten(call, "only a generator function can `yield*` it", lost);
+}
+
+/** Other generators than that of `f` itself may be somebody's for another purpose. */
+function isLost(f: unknown, value: unknown): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  if (isOperation(value)) return true;
+  const made = typeof f === "function" && Object.getPrototypeOf(value) === (f.prototype as unknown);
+  return made && Object.prototype.toString.call(value) === "[object Generator]";
+}
+
+/** The error of the statement that called `above`; it names the call, and where it stands. */
+function forgotten(call: string, what: string, above: typeof use): TypeError {
   const here = new TypeError();
-  Error.captureStackTrace(here, use);
+  Error.captureStackTrace(here, above);
   const frame = mapStack(here.stack!.split("\n")[1] ?? "");
   const at = /(?:file:\/\/)?[^\s(]+:\d+:\d+/.exec(frame)?.[0].replace("file://", "");
-  const error = new TypeError(`${call}(…) at ${at} does nothing: write \`yield*\` before it`);
-  Error.captureStackTrace(error, use);
+  const error = new TypeError(`${call}(…) at ${at} does nothing: ${what}`);
+  Error.captureStackTrace(error, above);
   return error;
 }
 

@@ -19,6 +19,12 @@
  *
  *     while (x) { __lwp.poll(false); … }                        can only end its thread
  *
+ *   everywhere else than in a thread function, calls whose value nobody takes, if by its name it may be an operation, or what a
+ *   thread function gives:
+ *
+ *     c.send(x);                                                __lwp.lost("c.send", c.send, c.send(x));  throws if it is one
+ *     list.forEach((x) => c.send(x));                           so here, and where a timer or an event calls
+ *
  * A generator function with a plain `yield` is an iterator, and is left alone, as async generators are and the code of a
  * module outside its functions. Each function goes by its own rule, whatever it stands in.
  *
@@ -28,6 +34,7 @@
  */
 import type * as acorn from "acorn";
 import { POLLS_MARK } from "../context/polls.js";
+import { OPERATIONS } from "../lint.js";
 import { isMachineModule } from "./factory.js";
 
 /** A replacement of code[start..end). */
@@ -43,6 +50,8 @@ export interface Insert extends Edit {
   readonly standsFor?: number;
   /** Only to be made if there is a thread method of this name. */
   readonly method?: string;
+  /** Only to be made if a call of this name may make an operation, or start a thread function. */
+  readonly maker?: string;
 }
 
 export interface Inserts {
@@ -60,8 +69,13 @@ export function insertPolls(
 ): Inserts {
   const instrument = new Instrument(code, outside);
   instrument.visit(tree, null);
-  const { inserts, methods, spawns } = instrument;
-  return { inserts: inserts.filter(({ method }) => method === undefined || methods.has(method)), spawns };
+  const { inserts, methods, functions, spawns } = instrument;
+  const wanted = ({ method, maker }: Insert): boolean => {
+    if (maker !== undefined)
+      return OPERATION_METHODS.has(maker) || methods.has(maker) || functions.has(maker);
+    return method === undefined || methods.has(method);
+  };
+  return { inserts: inserts.filter(wanted), spawns };
 }
 
 /** What is done in a function. */
@@ -79,6 +93,13 @@ const THREAD_POLL = "if(__lwp_p(__lwp_t))do yield __lwp.token();while(__lwp.agai
 const PLAIN_POLL = "__lwp.poll(false);";
 /** Longest name of a call that errors show. */
 const NAME_MAX = 60;
+/** Methods that make operations, by their names. */
+const OPERATION_METHODS: ReadonlySet<string> = new Set(Object.values(OPERATIONS).flat());
+/** Who calls a function that it is given, and drops what that returns. */
+const DROPPERS: ReadonlySet<string> = new Set([
+  ...["forEach", "on", "once", "addListener", "addEventListener"],
+  ...["setTimeout", "setInterval", "setImmediate", "queueMicrotask", "nextTick"],
+]);
 const PROLOGUE = "const __lwp_t=__lwp.enter(),__lwp_p=__lwp.poll;";
 
 class Instrument {
@@ -88,6 +109,8 @@ class Instrument {
   readonly inserts: Insert[] = [];
   /** Names of the methods, and other properties, that are thread functions. */
   readonly methods = new Set<string>();
+  /** Names of thread functions, and of what is imported from the machine's modules. */
+  readonly functions = new Set<string>();
   readonly spawns: acorn.Node[] = [];
   /** Call sites so far. */
   #calls = 0;
@@ -95,6 +118,7 @@ class Instrument {
   constructor(code: string, outside: ReadonlyMap<string, string>) {
     this.#code = code;
     this.#outside = outside;
+    for (const [name, from] of outside) if (isMachineModule(from)) this.functions.add(name);
   }
 
   /** `frame` is that of the function around the node; null = there is none, or it is left alone. */
@@ -123,6 +147,7 @@ class Instrument {
         return;
       case "CallExpression":
         this.#spawn(node);
+        this.#drops(node);
         break;
     }
     this.#children(node, frame);
@@ -142,20 +167,24 @@ class Instrument {
     if (node.async) return this.#children(node, null);
     const frame: Frame = { poll: THREAD_POLL, thread: true, inserts: [], uses: [] };
     this.#children(node, frame);
-    if (!frame.thread) return;
+    if (!frame.thread) {
+      this.inserts.push(...frame.uses);
+      return;
+    }
     this.#threads.add(node);
+    if (node.id) this.functions.add(node.id.name);
     const body = node.body as acorn.BlockStatement;
     if (frame.inserts.length > 0) {
       this.inserts.push(insertAt(afterDirectives(body), PROLOGUE), ...frame.inserts);
       this.inserts.push(insertAt(body.end - 1, POLLS_MARK.slice(0, -1)));
     }
     // Last: where a poll stands in the same place, as the body of a loop, it comes first.
-    this.inserts.push(...frame.uses);
+    this.inserts.push(...frame.uses.map((use) => ({ ...use, maker: undefined })));
   }
 
   #frame(node: acorn.Node, frame: Frame): void {
     this.#children(node, frame);
-    this.inserts.push(...frame.inserts);
+    this.inserts.push(...frame.inserts, ...frame.uses);
   }
 
   readonly #threads = new Set<acorn.Node>();
@@ -169,19 +198,33 @@ class Instrument {
     if (!block) frame.inserts.push(insertAt(body.end, "}"));
   }
 
-  /** A call whose value nobody wants, in a generator function. */
+  /** A call whose value nobody wants. */
   #statement(node: acorn.ExpressionStatement, frame: Frame | null): void {
-    const { expression } = node;
-    const call = expression.type === "ChainExpression" ? expression.expression : expression;
-    if (frame !== null && frame.poll === THREAD_POLL && call.type === "CallExpression") {
-      const { callee } = call;
-      const text = this.#code.slice(callee.start, callee.end);
-      const again = this.#canBeReadAgain(callee) ? text : "null";
-      const name = JSON.stringify(text.length > NAME_MAX ? "a call" : text);
-      frame.uses.push(insertAt(call.start, `__lwp.use(${name},${again},`));
-      frame.uses.push(insertAt(call.end, ")"));
-    }
+    const how = frame !== null && frame.poll === THREAD_POLL ? "use" : "lost";
+    this.#use(node.expression, how, frame === null ? this.inserts : frame.uses);
     this.#children(node, frame);
+  }
+
+  /** A call that may be given a function whose value it drops. */
+  #drops({ callee, arguments: args }: acorn.CallExpression): void {
+    if (!DROPPERS.has(calleeName(callee) ?? "")) return;
+    for (const f of args) {
+      if (f.type === "ArrowFunctionExpression" && f.expression && !f.async)
+        this.#use(f.body as acorn.Expression, "lost", this.inserts);
+    }
+  }
+
+  /** Has an expression's value looked at, if that is a call's. */
+  #use(expression: acorn.Expression, how: "use" | "lost", inserts: Insert[]): void {
+    const call = expression.type === "ChainExpression" ? expression.expression : expression;
+    if (call.type !== "CallExpression") return;
+    const { callee } = call;
+    const maker = calleeName(callee) ?? "";
+    const text = this.#code.slice(callee.start, callee.end);
+    const again = this.#canBeReadAgain(callee) ? text : "null";
+    const name = JSON.stringify(text.length > NAME_MAX ? "a call" : text);
+    inserts.push({ ...insertAt(call.start, `__lwp.${how}(${name},${again},`), maker });
+    inserts.push({ ...insertAt(call.end, ")"), maker });
   }
 
   /** A name, or a property of one: what reading it once more can hardly change. */
@@ -244,6 +287,8 @@ class Instrument {
       if (!node.left.computed) [key, value] = [node.left.property, node.right];
     }
     if (key !== undefined && value !== null && this.#threads.has(value!)) this.methods.add(keyName(key));
+    if (node.type !== "VariableDeclarator" || node.id.type !== "Identifier") return;
+    if (node.init && this.#threads.has(node.init)) this.functions.add(node.id.name);
   }
 }
 
@@ -256,6 +301,12 @@ type Loop =
 
 const plainFrame = (): Frame => ({ poll: PLAIN_POLL, thread: false, inserts: [], uses: [] });
 const insertAt = (at: number, text: string): Insert => ({ start: at, end: at, text });
+
+/** The last name of what is called; undefined if it has none. */
+function calleeName(callee: acorn.CallExpression["callee"]): string | undefined {
+  if (callee.type === "Identifier") return callee.name;
+  return callee.type === "MemberExpression" && !callee.computed ? keyName(callee.property) : undefined;
+}
 
 /** A private name is another name than the same without `#`. */
 function keyName(key: acorn.Node): string {

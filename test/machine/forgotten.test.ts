@@ -46,6 +46,41 @@ export function* main() {
     });
   }
 
+  /** Each is the body of a plain function that main calls, at line 9. */
+  const ELSEWHERE: readonly [body: string, call: string][] = [
+    ["m.lock();", "m.lock"],
+    ["while (true) m.lock();", "m.lock"],
+    ["Thread.spawn(helper, 1);", "Thread.spawn"],
+    ["[1].forEach((n) => { t.join(); });", "t.join"],
+    ["[1].forEach((n) => t.join());", "t.join"],
+    ["[1].forEach((n) => helper(n));", "helper"],
+    ["[1].forEach(() => object.method());", "object.method"],
+    ["(() => { until(Promise.resolve(1)); })();", "until"],
+    ["new (class { constructor() { named(); } })();", "named"],
+    ["for (const _ of (function* () { m.lock(); yield 1; })());", "m.lock"],
+  ];
+  for (const [body, call] of ELSEWHERE) {
+    test(`\`${body}\` in a plain function is one, too`, async () => {
+      const text = `import { Mutex, schedYield, Thread, until } from "lwp";
+import type { Operation } from "lwp";
+function* helper(x: number) { yield* schedYield(); return x; }
+const object = { *method() { yield* schedYield(); } };
+const named = function* () { yield* schedYield(); };
+export function* main() { plain(new Mutex(), yield* Thread.spawn(helper, 1)); console.log("not reached"); }
+void [until, named, object];
+function plain(m: Mutex, t: Thread<number>) {
+  ${body}
+}
+`;
+      const { status, stdout, stderr } = await lwpRun(text, 1);
+      assert.deepEqual([status, stdout], [134, ""]);
+      const said = /TypeError: (.*)\(…\) at \/\S+\.ts:(\d+):\d+ does nothing: (.*)/;
+      const [, name, line, what] = said.exec(stderr) ?? assert.fail(stderr);
+      assert.deepEqual([name, line], [call, "9"], stderr);
+      assert.match(what!, /^only a generator function can `yield\*` it$|^write `yield\*` before it$/);
+    });
+  }
+
   test("nothing else is: values that are not wanted, generators of others, iterators, plain calls", async () => {
     const text = `
       import { Thread } from "lwp";
@@ -67,6 +102,17 @@ export function* main() {
         const later = Thread.sleep(0);
         yield* later;
         map.get(5)?.join();
+        plain(helper());
+      }
+      class Own { *lock() { yield 1; } send() { return 5; } kill() { return helper(); } }
+      function plain(g: unknown) {
+        const own = new Own();
+        own.send(); own.kill();
+        [1].forEach((n) => own.send());
+        keep(g);
+        const all = [1].map((n) => Thread.sleep(n));
+        keep(all);
+        Promise.all([1]);
       }
     `;
     assert.equal(await output(text, 1), 1);
