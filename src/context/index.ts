@@ -2,6 +2,7 @@
  * Which context runs an LWP: filled into the kernel's slot by each realm.
  */
 import { cur } from "../sys/current.js";
+import { KernelAssertion } from "../sys/errno.js";
 import type { Kernel } from "../sys/kernel.js";
 import type { Context, Lwp } from "../sys/lwp.js";
 import { CTX_CLOSURE, CTX_ENTRY, CTX_KTHREAD, CTX_STEP } from "../sys/param.js";
@@ -72,15 +73,25 @@ function* enterUserMode(l: Lwp, body: Body, polls: boolean): Body {
 }
 
 function bodyOf(k: Kernel, l: Lwp, options: ContextOptions): Body {
-  if (l.ctxkind === CTX_CLOSURE) {
-    const closure = l.closure as ThreadClosure;
-    l.closure = null;
-    const body = closure();
-    return handshake.first === body ? body : threadBody(closure, body);
-  }
   if (l.ctxkind === CTX_KTHREAD) return kthreadMain(l);
-  if (l.ctxkind === CTX_ENTRY && options.startEntry !== undefined) return options.startEntry(l);
+  try {
+    if (l.ctxkind === CTX_CLOSURE) {
+      const closure = l.closure as ThreadClosure;
+      l.closure = null;
+      const body = closure();
+      return handshake.first === body ? body : threadBody(closure, body);
+    }
+    if (l.ctxkind === CTX_ENTRY && options.startEntry !== undefined) return options.startEntry(l);
+  } catch (error) {
+    if (error instanceof KernelAssertion) throw error;
+    return failed(error);
+  }
   panic(k, `LWP ${l.proc.pid}.${l.lid} has nothing to run (kind ${l.ctxkind})`);
+}
+
+/** The program's function threw when it was called, as by its parameters: an exception of the thread like any other. */
+function* failed(error: unknown): Body {
+  throw error;
 }
 
 /** For kernels whose contexts are all of one kind. */

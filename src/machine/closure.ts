@@ -1,5 +1,6 @@
 /** Running a closure to its value: a process of this realm whose result does not have to be a status. */
-import type { Body } from "../context/generator.js";
+import type { Body, Token } from "../context/generator.js";
+import { iteratorOf, refuseAsync } from "../thread/spawn.js";
 import { ExitError, type Main, type Process } from "./process.js";
 import type { Realm } from "./realm.js";
 
@@ -18,9 +19,11 @@ export async function runClosure<T>(
   spawn: (main: () => Body) => Process,
   main: Main<T>,
 ): Promise<T> {
+  refuseAsync(main, "run");
   const outcomes: Outcome<T>[] = [];
   const p = spawn(function* () {
-    outcomes.push({ value: yield* { [Symbol.iterator]: main } });
+    const made = iteratorOf(main(), "run") as Iterator<Token, T, undefined>;
+    outcomes.push({ value: yield* { [Symbol.iterator]: () => made } });
   });
   realm.catchFatal(p.pid, (error) => outcomes.push({ error }));
   try {

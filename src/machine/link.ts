@@ -167,11 +167,18 @@ function bundlerError(folder: string, path: string, error: unknown): LinkError {
   const refused = refusal(error);
   const text =
     refused === null
-      ? (failure?.text ?? String(error)).split("\n", 1)[0]!
+      ? (failure?.text ?? String(error)).split("\n", 1)[0]! + awaitHint(failure)
       : `the bundler cannot be started: ${refused}`;
   const at = failure?.location;
   const where = at ? `${showPath(resolve(folder, at.file))}:${at.line}:${at.column + 1}` : showPath(path);
   return new LinkError("ENOEXEC", `${where}: ${text}`, { cause: error });
+}
+
+/** What somebody wants who writes `await` in a thread function. */
+function awaitHint(failure: esbuild.Message | undefined): string {
+  return failure?.text.startsWith('"await" can only') === true
+    ? "; a thread awaits by `yield* until(promise)`"
+    : "";
 }
 
 /** Adds what a run has shown; true if that was something new. */

@@ -91,8 +91,19 @@ function reading<T>(read: () => T, otherwise: T): T {
 const UNREADABLE = "a value that cannot be shown";
 
 function errorText(error: unknown): string {
-  const show = () => (error instanceof Error ? mapStack(inspect(error)) : String(error));
+  const show = () => (error instanceof Error ? mapStack(inspect(error)) + hintText(error) : String(error));
   return reading(show, UNREADABLE);
+}
+
+function hintText(error: Error): string {
+  const hint = hintOf(error) ?? (error.cause instanceof Error ? hintOf(error.cause) : undefined);
+  return hint === undefined ? "" : `\n${hint}`;
+}
+
+/** What to do about an error whose message, the engine's own, hardly says what was done. */
+function hintOf({ name, message }: Error): string | undefined {
+  if (name !== "TypeError" || !/^(?:yield\* .*|object) is not iterable/.test(message)) return undefined;
+  return "After `yield*` stands an operation or a generator; a promise is awaited by `yield* until(promise)`.";
 }
 
 function errorFacts(error: unknown, within: readonly unknown[] = []): object {
@@ -110,6 +121,7 @@ function factsOf(error: unknown, within: readonly unknown[]): object {
     message,
     code: typeof code === "string" ? code : undefined,
     stack: mapStack(stack ?? ""),
+    hint: hintOf(error),
     cause: known ? undefined : errorFacts(cause, [...within, error]),
   };
 }

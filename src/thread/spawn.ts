@@ -154,6 +154,7 @@ export function spawn<H>(
   const host = threadHost(k);
   if (typeof f !== "function") throw new TypeError("Thread.spawn needs a generator function");
   const entry = options !== null && options.local === true ? -1 : host.entryOf(l.proc.program, f);
+  if (entry < 0) refuseAsync(f, "Thread.spawn");
   if (options !== null) checkOptions(l, options, entry < 0);
   const t = newRecord(k);
   if (t === null)
@@ -168,7 +169,7 @@ export function spawn<H>(
             arg: t.index,
             closure: inContext(
               host.asyncContext?.() ?? null,
-              () => threadBody(f, f(...(args as never[]))) as Body,
+              () => threadBody(f, iteratorOf(f(...(args as never[])), "Thread.spawn")) as Body,
             ),
             realm: k.mp ? l.cpu.realm : 0,
           };
@@ -187,6 +188,27 @@ export function spawn<H>(
     freeRecord(k, t);
     throw error;
   }
+}
+
+const ASYNC_FUNCTION: object = Object.getPrototypeOf(async () => {});
+const ASYNC_GENERATOR_FUNCTION: object = Object.getPrototypeOf(async function* () {});
+
+/** Throws a TypeError if `f`, which a thread of `call` is to run, is an async function. */
+export function refuseAsync(f: ThreadMain, call: string): void {
+  const proto: unknown = Object.getPrototypeOf(f);
+  if (proto !== ASYNC_FUNCTION && proto !== ASYNC_GENERATOR_FUNCTION) return;
+  throw new TypeError(
+    `${call} needs a generator function, not an async one: a thread awaits by yield* until(promise)`,
+  );
+}
+
+/** What a function has returned that a thread of `call` is to run; TypeError if nobody can iterate it. */
+export function iteratorOf<T>(
+  made: Iterator<T, unknown, undefined>,
+  call: string,
+): Iterator<T, unknown, undefined> {
+  if (typeof made?.next === "function" && !(Symbol.asyncIterator in made)) return made;
+  throw new TypeError(`${call} needs a generator function: what this function returned is no iterator`);
 }
 
 /** A closure whose code runs in a context that was kept; null = in whatever its CPU has. */

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { run, Thread } from "lwp";
-import { lwpRun, output } from "../support/host.js";
+import { lwp, lwpRun, output, program } from "../support/host.js";
 
 test("a thread runs on the CPU that was asked for, a local one stays with its arguments as they are", async () => {
   const text = `
@@ -147,4 +147,77 @@ describe("the end of a process", () => {
       cause,
     );
   });
+});
+
+const CALLED = `import { Thread } from "lwp";
+export function* main(args: string[]) {
+  const bad: unknown[] = [];
+  const attempts = [
+    () => Thread.spawn(takesApart as never),
+    () => Thread.spawn((() => { throw new Error("at once"); }) as never),
+    () => Thread.spawn((() => 5) as never),
+    () => Thread.spawn((() => (async function* () {})()) as never),
+    () => Thread.spawn((async () => 5) as never),
+    () => Thread.spawn(async function* () {} as never),
+    () => Thread.with({ local: true }).spawn((async () => 5) as never),
+  ];
+  for (const spawn of attempts) {
+    try { yield* (yield* spawn()).join(); } catch (error) { bad.push((error as Error).message); }
+  }
+  console.log(JSON.stringify(bad));
+  yield* (yield* Thread.spawn(fine)).join();
+}
+function* takesApart({ a }: { a: number }) { return a; }
+function* fine() { console.log("the others go on"); }
+`;
+
+for (const machine of [["--cpus", "1"], ["--cpus", "2"], ["--sim"]]) {
+  test(`a function that throws when it is called, or is none for a thread, fails its thread and no more (${machine.join(" ")})`, async () => {
+    const { status, stdout, stderr } = await lwp("run", ...machine, program(CALLED));
+    assert.equal(status, 0, stderr);
+    const [bad, rest] = stdout.split("\n");
+    const none = "Thread.spawn needs a generator function: what this function returned is no iterator";
+    const async =
+      "Thread.spawn needs a generator function, not an async one: a thread awaits by yield* until(promise)";
+    assert.deepEqual(JSON.parse(bad!), [
+      "thread 2 failed: Cannot destructure property 'a' of 'undefined' as it is undefined.",
+      "thread 3 failed: at once",
+      `thread 4 failed: ${none}`,
+      `thread 5 failed: ${none}`,
+      ...[async, async, async],
+    ]);
+    assert.equal(rest, "the others go on");
+  });
+}
+
+const NO_OPERATION = (what: string) => `import { Thread } from "lwp";
+export function* main() { yield* work() as never; }
+function* work() { const p = Promise.resolve(1); yield* ${what} as never; }
+async function load() { return 1; }
+void load;
+`;
+
+for (const what of ["p", "load()", "Promise.resolve(1)"]) {
+  test(`a promise after yield* is told what to do: ${what}`, async () => {
+    const hint = /\n.*a promise is awaited by `yield\* until\(promise\)`/;
+    const { status, stderr } = await lwpRun(NO_OPERATION(what), 1);
+    assert.equal(status, 134);
+    assert.match(stderr, hint);
+    const json = await lwp("run", "--json", "--cpus", "1", program(NO_OPERATION(what)));
+    assert.match(`\n${(JSON.parse(json.stderr) as { error: { hint: string } }).error.hint}`, hint);
+  });
+}
+
+test("and so is await in a thread function", async () => {
+  const { status, stderr } = await lwpRun("export function* main() { await Promise.resolve(1); }", 1);
+  assert.equal(status, 2);
+  assert.match(stderr, /"await" can only be used .*; a thread awaits by `yield\* until\(promise\)`/);
+});
+
+test("run refuses what is no generator function", async () => {
+  await assert.rejects(run((async () => 5) as never), /run needs a generator function, not an async one/);
+  await assert.rejects(
+    run((() => 5) as never),
+    /run needs a generator function: what this function returned/,
+  );
 });
