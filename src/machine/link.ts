@@ -225,7 +225,10 @@ function programPlugin(program: string, findings: Findings): esbuild.Plugin {
         }
         if (found.external) return { path: found.path, external: true };
         const { path, namespace, suffix } = found;
-        if (isOwn(wanted, path, findings)) return { path, namespace, suffix };
+        if (isOwn(wanted, path, findings)) {
+          // What the bundler finds itself is compiled as its tsconfig.json says.
+          return wanted === args.path ? undefined : { path, namespace, suffix };
+        }
         return { path: pathToFileURL(path).href, external: true };
       });
       build.onLoad({ filter: moduleFile, namespace: "file" }, async ({ path }) => {
@@ -303,14 +306,7 @@ function lazyRegistrations(modules: Iterable<string>): string {
 
 /** The top-level generator functions of a module, of either language. */
 async function findEntries(source: string, loader: esbuild.Loader): Promise<Found[]> {
-  // Only the types go: declarations stay what they are, except decorators, which the parser does not know.
-  const { code, map } = await esbuild.transform(source, {
-    loader,
-    logLevel: "silent",
-    sourcemap: "external",
-    supported: { decorators: false },
-    target: "esnext",
-  });
+  const { code, map } = await stripTypes(source, loader);
   let positions: SourceMap | undefined;
   const lineOf = (node: acorn.Node): number => {
     positions ??= new SourceMap(JSON.parse(map) as ConstructorParameters<typeof SourceMap>[0]);
@@ -340,6 +336,24 @@ async function findEntries(source: string, loader: esbuild.Loader): Promise<Foun
     }
   }
   return found;
+}
+
+/** Only the types go: declarations stay what they are, except decorators, which the parser does not know. */
+async function stripTypes(source: string, loader: esbuild.Loader): Promise<esbuild.TransformResult> {
+  const options = {
+    loader,
+    logLevel: "silent",
+    sourcemap: "external",
+    supported: { decorators: false },
+    target: "esnext",
+  } as const;
+  try {
+    return await esbuild.transform(source, options);
+  } catch {
+    // Those of parameters are only known of the old kind.
+    const tsconfigRaw = { compilerOptions: { experimentalDecorators: true } };
+    return esbuild.transform(source, { ...options, tsconfigRaw });
+  }
 }
 
 function isEntry(node: acorn.Node | null | undefined): node is acorn.Function {

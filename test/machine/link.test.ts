@@ -288,6 +288,22 @@ describe("modules", () => {
     });
     assert.deepEqual(finish(exports.main), [3, "method", "function", "disposed"]);
   });
+
+  test("each module is compiled as its tsconfig.json says, and decorators of the old kind hide no entry", async () => {
+    const { exports, entries } = await load({
+      "main.ts": `
+        import { f } from "./old.ts";
+        export function* main() { return yield* f(); }`,
+      "old.ts": `
+        function times10(_: object, name: string, d: PropertyDescriptor) { const f = d.value; d.value = () => f() * 10; }
+        function inject(): any { return () => {}; }
+        class C { constructor(@inject() readonly x: number) {} @times10 get4() { return 4; } }
+        export function* f() { return new C(2).x + new C(2).get4(); }`,
+      "tsconfig.json": `{ "compilerOptions": { "experimentalDecorators": true } }`,
+    });
+    assert.equal(finish(exports.main), 42);
+    assert.deepEqual([...entries.keys()], ["old.ts#f", "main.ts#main"]);
+  });
 });
 
 describe("portable entries", () => {
