@@ -4,6 +4,8 @@
  * Exit status: the program's own; 2 it could not be started; 70 the machine stopped (a CPU died, or a kernel assertion
  * failed); 71 it stalled: no thread could ever go on; 128 + n it was ended by signal n, as an uncaught exception does (n = 6).
  *
+ * CPU 0 dies of an exception outside threads, as another CPU would, unless the program handles those.
+ *
  * SIGQUIT (Ctrl-\) lists what the threads do, and the program goes on.
  */
 import "../observe/reports.js";
@@ -43,11 +45,13 @@ export async function run(file: string, args: readonly string[], options: RunOpt
     machine = await bootFor(options, format);
     applySettings(machine, options.sysctl ?? []);
     listOnQuit(machine, format);
+    const ended = dieOfUncaught(machine, format);
     const bootMs = performance.now();
     const endPs = startPs(machine, options);
     const p = await machine.execLinked(linked, args);
     const exit = await Promise.race([p.exited, stallOf(machine)]);
     endPs();
+    ended(statusOf(exit));
     const stats = machine.stats();
     await machine.shutdown();
     if (options.stats === true) report({ bootMs, wallMs: exit.seconds * 1000, cpus: stats }, format);
@@ -81,6 +85,23 @@ function stallOf(machine: Machine | SimulatedMachine): Promise<never> {
 /** The signal comes when the event loop of CPU 0 turns: every 50 ms, but not while that computes without a poll. */
 function listOnQuit(machine: Machine | SimulatedMachine, format: ReportFormat): void {
   process.on("SIGQUIT", () => writeNow(2, observer().listing(machine.kernel, format)));
+}
+
+/** What it returns is told the status of the program when that is over: a failure of its own counts first. */
+function dieOfUncaught(
+  { kernel }: Machine | SimulatedMachine,
+  format: ReportFormat,
+): (status: number) => void {
+  let status = 0;
+  process.on("uncaughtException", (error) => {
+    if (process.listenerCount("uncaughtException") > 1) return;
+    writeNow(2, observer().uncaught(0, error, format));
+    writeNow(2, observer().stopped(kernel, 0, "CPU 0 died of an exception outside threads", format));
+    process.exit(status === 0 ? STATUS_MACHINE_STOPPED : status);
+  });
+  return (programs) => {
+    status = programs;
+  };
 }
 
 function statusOf(exit: Exit): number {

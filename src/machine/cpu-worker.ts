@@ -5,7 +5,7 @@ import { ASLEEP_IN_LOOP, ASLEEP_LOOP_EMPTY } from "../sys/param.js";
 import { AttachedCpu } from "./attached.js";
 import { Keepalive } from "./keepalive.js";
 import type { CpuBoot, Letter } from "./letters.js";
-import { loadObserver } from "./observer.js";
+import { loadObserver, observer } from "./observer.js";
 import { writeNow } from "./output.js";
 import { hostKernel, Realm } from "./realm.js";
 import { turnLoop } from "./turn.js";
@@ -30,6 +30,11 @@ writeDirectly(process.stdout, 1);
 writeDirectly(process.stderr, 2);
 
 await loadObserver();
+// The machine is told of the death of this CPU, but not where it came from.
+process.on("uncaughtExceptionMonitor", (error) => {
+  const handled = process.listenerCount("uncaughtException") > 0;
+  if (!handled) writeNow(2, observer().uncaught(boot.index - 1, error, boot.format));
+});
 const k = hostKernel(
   boot.limits,
   { mp: true, delays: boot.delays, exact: boot.exact },

@@ -55,6 +55,11 @@ function stall(k: Kernel, format: ReportFormat): string {
   return report(format, "stall", text, { threads, deadlocks: names(cycles) });
 }
 
+function uncaught(cpu: number, error: unknown, format: ReportFormat): string {
+  const text = `lwp: an exception on CPU ${cpu} outside threads (of a callback, or a promise that nobody awaits):\n${errorText(error)}\n`;
+  return report(format, "uncaught", text, { cpu, error: errorFacts(error) });
+}
+
 function stopped(k: Kernel, cpu: number | null, message: string, format: ReportFormat): string {
   const lines = dump(k);
   const where = cpu === null ? "" : ` (seen by CPU ${cpu})`;
@@ -126,4 +131,4 @@ function factsOf(error: unknown, within: readonly unknown[]): object {
   };
 }
 
-fillObserver({ list: listLwps, listing, exception, unjoined, stall, stopped });
+fillObserver({ list: listLwps, listing, exception, unjoined, stall, uncaught, stopped });

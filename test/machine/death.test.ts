@@ -56,6 +56,36 @@ describe("a worker dies", () => {
     await machine.shutdown();
   });
 
+  for (const cpu of [0, 1]) {
+    test(`of an exception outside threads: CPU ${cpu} is told with its stack, status 70`, async () => {
+      const text = `import { Thread, until } from "lwp";
+        export function* main(args: string[]) {
+          const t = yield* Thread.with({ cpu: ${cpu} }).spawn(work, args[0]);
+          yield* t.join();
+        }
+        function* work(how: string) {
+          if (how === "handled") process.on("uncaughtException", (error) => console.log("handled", error.message));
+          setTimeout(() => {
+            if (how === "rejects") void Promise.reject(new Error("outside"));
+            else throw new Error("outside");
+          });
+          yield* until(new Promise((done) => setTimeout(done, 50)));
+        }`;
+      for (const how of ["throws", "rejects"]) {
+        const { status, stderr } = await lwp("run", "--cpus", "2", program(text), how);
+        assert.equal(status, 70, stderr);
+        assert.match(
+          stderr,
+          new RegExp(`^lwp: an exception on CPU ${cpu} outside threads.*\\nError: outside\\n`),
+        );
+        assert.match(stderr, /^ {4}at .*program\d+\.ts:(9|10):\d+/m);
+        assert.match(stderr, new RegExp(`^lwp: the machine stopped.*: CPU ${cpu} died`, "m"));
+      }
+      const { status, stdout, stderr } = await lwp("run", "--cpus", "2", program(text), "handled");
+      assert.deepEqual([status, stdout, stderr], [0, "handled outside\n", ""]);
+    });
+  }
+
   test("while it loads a program: exec is rejected", async () => {
     const text = `
       import { isMainThread } from "node:worker_threads";
