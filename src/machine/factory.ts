@@ -36,6 +36,14 @@ export interface LinkedEntry {
   readonly line: number;
 }
 
+/** A call that may start a thread. */
+export interface SpawnSite {
+  /** `file:line:column`; "" = unknown. */
+  readonly at: string;
+  /** Given to it is a closure that could as well be a top-level function: the names that it closes over. */
+  readonly closure: readonly string[] | null;
+}
+
 /** A linked program. Plain data: it may be posted to a worker. */
 export interface LinkedProgram {
   /** Absolute path of the program. */
@@ -50,8 +58,8 @@ export interface LinkedProgram {
   readonly imports: readonly string[];
   /** Its portable entries, in order of evaluation. */
   readonly entries: readonly LinkedEntry[];
-  /** Where it starts threads: `file:line:column` of each spawn site, from number 1. */
-  readonly spawns: readonly string[];
+  /** Where it starts threads, from number 1. */
+  readonly spawns: readonly SpawnSite[];
   /** The id of the entry that it exports as `main`. */
   readonly main: string;
 }

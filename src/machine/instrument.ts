@@ -35,6 +35,7 @@
 import type * as acorn from "acorn";
 import { POLLS_MARK } from "../context/polls.js";
 import { OPERATIONS } from "../lint.js";
+import { Scopes } from "./captures.js";
 import { isMachineModule } from "./factory.js";
 
 /** A replacement of code[start..end). */
@@ -54,10 +55,18 @@ export interface Insert extends Edit {
   readonly maker?: string;
 }
 
+/** A call that may start a thread. */
+export interface SpawnCall {
+  /** What stands in the code for it. */
+  readonly node: acorn.Node;
+  /** It is given a closure that could as well be a top-level function: what that closes over. */
+  readonly closure: readonly string[] | null;
+}
+
 export interface Inserts {
   readonly inserts: Insert[];
-  /** What stands in the code for each spawn site, from number 1. */
-  readonly spawns: readonly acorn.Node[];
+  /** Spawn sites, from number 1. */
+  readonly spawns: readonly SpawnCall[];
 }
 
 /** The insertions into a program. `outside` are names bound to what it imports, and from where: none
@@ -67,7 +76,7 @@ export function insertPolls(
   tree: acorn.Program,
   outside: ReadonlyMap<string, string>,
 ): Inserts {
-  const instrument = new Instrument(code, outside);
+  const instrument = new Instrument(code, tree, outside);
   instrument.visit(tree, null);
   const { inserts, methods, functions, spawns } = instrument;
   const wanted = ({ method, maker }: Insert): boolean => {
@@ -111,12 +120,16 @@ class Instrument {
   readonly methods = new Set<string>();
   /** Names of thread functions, and of what is imported from the machine's modules. */
   readonly functions = new Set<string>();
-  readonly spawns: acorn.Node[] = [];
+  readonly spawns: SpawnCall[] = [];
+  readonly #tree: acorn.Program;
+  /** Made for the first closure that is given to a spawn. */
+  #scopes: Scopes | null = null;
   /** Call sites so far. */
   #calls = 0;
 
-  constructor(code: string, outside: ReadonlyMap<string, string>) {
+  constructor(code: string, tree: acorn.Program, outside: ReadonlyMap<string, string>) {
     this.#code = code;
+    this.#tree = tree;
     this.#outside = outside;
     for (const [name, from] of outside) if (isMachineModule(from)) this.functions.add(name);
   }
@@ -245,8 +258,16 @@ class Instrument {
     const value = last.type === "SpreadElement" ? last.argument : last;
     // In its parentheses it would be two arguments.
     if (value.type === "SequenceExpression") return;
-    this.spawns.push(callee.property);
+    this.spawns.push({ node: callee.property, closure: this.#closureOf(args[0]) });
     this.inserts.push(insertAt(value.start, `__lwp.at(${this.spawns.length},`), insertAt(value.end, ")"));
+  }
+
+  /** What a closure at a spawn closes over, if it is one that could as well be a top-level function. */
+  #closureOf(f: acorn.Expression | acorn.SpreadElement): readonly string[] | null {
+    if (f.type !== "FunctionExpression" && f.type !== "ArrowFunctionExpression") return null;
+    if (f.async) return null;
+    this.#scopes ??= new Scopes(this.#tree);
+    return this.#scopes.capturesOf(f);
   }
 
   #yield(node: acorn.YieldExpression, frame: Frame | null): void {

@@ -35,6 +35,7 @@ import {
   type LinkedEntry,
   type LinkedProgram,
   type Position,
+  type SpawnSite,
 } from "./factory.js";
 import { type Edit, insertPolls } from "./instrument.js";
 import { refusal } from "./means.js";
@@ -420,11 +421,11 @@ function rewrite(path: string, { code, map }: Bundle, polls: boolean): LinkedPro
   };
 }
 
-/** Puts polls into loops, and shifts the columns of the source map accordingly. Returns where the spawn sites stand. */
-function addPolls(r: Rewriting, tree: acorn.Program, map: RawSourceMap): string[] {
+/** Puts polls into loops, and shifts the columns of the source map accordingly. Returns the spawn sites. */
+function addPolls(r: Rewriting, tree: acorn.Program, map: RawSourceMap): SpawnSite[] {
   const { inserts, spawns } = insertPolls(r.code, tree, r.outside);
   const positions = new SourceMap(map as unknown as ConstructorParameters<typeof SourceMap>[0]);
-  const sites = spawns.map((node) => positionOf(positions, node));
+  const sites = spawns.map(({ node, closure }) => ({ at: positionOf(positions, node), closure }));
   // In the order of their places; where two have the same, the order in which they come is the right one.
   inserts.sort((a, b) => a.start - b.start);
   let line = 0;

@@ -77,6 +77,8 @@ export interface Observer {
   unjoined(k: Kernel, failure: Failure, format: ReportFormat): string;
   /** Nothing can wake anyone any more. */
   stall(k: Kernel, format: ReportFormat): string;
+  /** What a program had better do otherwise. */
+  warning(text: string, format: ReportFormat): string;
   /** An exception outside threads that ends CPU `cpu` (from 0): of a callback of the host, or a promise that nobody awaits. */
   uncaught(cpu: number, error: unknown, format: ReportFormat): string;
   /** The machine stopped, as CPU `cpu` (from 0) has seen; null: as a realm that is none. */

@@ -41,6 +41,7 @@ import {
   type LinkedProgram,
   mapStack,
   mapStacks,
+  type SpawnSite,
 } from "./factory.js";
 import { holdLoop } from "./keepalive.js";
 import type { Letter, News } from "./letters.js";
@@ -55,7 +56,7 @@ interface Program {
   readonly entries: readonly ThreadMain[];
   readonly numbers: ReadonlyMap<ThreadMain, number>;
   /** Where it starts threads. */
-  readonly spawns: readonly string[];
+  readonly spawns: readonly SpawnSite[];
 }
 
 /** Modules of the machine's own copy that a program may import. */
@@ -114,7 +115,9 @@ export class Realm {
     return {
       entryOf: (id, f) => this.#programs.get(id)?.numbers.get(f) ?? -1,
       entryAt: (id, entry) => program(id).entries[entry],
-      spawnSite: (id, site) => this.#programs.get(id)?.spawns[site - 1],
+      spawnSite: (id, site) => this.#programs.get(id)?.spawns[site - 1]?.at,
+      movableClosure: (id, site) => this.#programs.get(id)?.spawns[site - 1]?.closure ?? null,
+      warn: (text) => this.#say(observer().warning(text, this.#format)),
       fatal: (pid, lid, error, spawnedAt) => {
         const catcher = this.#catchers.get(pid);
         if (catcher === undefined)

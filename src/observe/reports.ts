@@ -55,6 +55,10 @@ function stall(k: Kernel, format: ReportFormat): string {
   return report(format, "stall", text, { threads, deadlocks: names(cycles) });
 }
 
+function warning(text: string, format: ReportFormat): string {
+  return report(format, "warning", `lwp: warning: ${text}\n`, { text });
+}
+
 function uncaught(cpu: number, error: unknown, format: ReportFormat): string {
   const text = `lwp: an exception on CPU ${cpu} outside threads (of a callback, or a promise that nobody awaits):\n${errorText(error)}\n`;
   return report(format, "uncaught", text, { cpu, error: errorFacts(error) });
@@ -131,4 +135,4 @@ function factsOf(error: unknown, within: readonly unknown[]): object {
   };
 }
 
-fillObserver({ list: listLwps, listing, exception, unjoined, stall, uncaught, stopped });
+fillObserver({ list: listLwps, listing, exception, unjoined, stall, warning, uncaught, stopped });

@@ -101,6 +101,8 @@ export const procFields = {
   endTime: f64("p"),
   /** Which linked program its LWPs run; 0 = none. */
   program: i32("~"),
+  /** Whoever runs it has been warned of a closure that stays on its CPU. */
+  warned: i32("a"),
   /** First of its ranges of user memory. */
   umem: i32("u"),
   /** Its container of specificdata; 0 = none. */

@@ -21,6 +21,10 @@ export interface RealmServices {
   entryAt(program: number, entry: number): ThreadMain;
   /** Where a program's spawn site stands: `file:line:column`; undefined if it has none of that number. */
   spawnSite?(program: number, site: number): string | undefined;
+  /** What a closure at a program's spawn site closes over, if it could as well be a portable entry; else null. */
+  movableClosure?(program: number, site: number): readonly string[] | null;
+  /** Tells whoever runs the program what it had better do otherwise. */
+  warn?(text: string): void;
   /** An exception that ends a process; reported at once. `spawnedAt` is where its thread was started, "" = unknown. */
   fatal(pid: number, lid: number, error: unknown, spawnedAt: string): void;
   /** A thread that failed, whose process ends and nobody has joined it: reported at once. */

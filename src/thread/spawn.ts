@@ -28,6 +28,7 @@ import { lwpCreate, lwpStart } from "../kern/lwpcreate.js";
 import { lwpLock, lwpUnlock, lwpUnlockTo } from "../kern/lwplock.js";
 import { convertPri } from "../kern/schedparam.js";
 import { fail } from "../syscall/operation.js";
+import { warnOfClosure } from "./closurewarning.js";
 import { type Enter, type ThreadMain, threadHost } from "./host.js";
 import { putArgs, takeArgs } from "./passing.js";
 import { freeRecord, newRecord } from "./record.js";
@@ -155,6 +156,7 @@ export function spawn<H>(
   if (typeof f !== "function") throw new TypeError("Thread.spawn needs a generator function");
   const entry = options !== null && options.local === true ? -1 : host.entryOf(l.proc.program, f);
   if (entry < 0) refuseAsync(f, "Thread.spawn");
+  if (entry < 0 && options?.local !== true && options?.cpu === undefined) warnOfClosure(l, site);
   if (options !== null) checkOptions(l, options, entry < 0);
   const t = newRecord(k);
   if (t === null)
