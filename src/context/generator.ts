@@ -69,8 +69,9 @@ export class GeneratorContext implements Context {
   readonly #ending: Ending;
 
   constructor(body: Body, ending: Ending) {
-    this.#body = body;
-    this.#flags = (body.next as unknown) === GENERATOR_NEXT ? NATIVE : 0;
+    const next: unknown = (body as Body | null | undefined)?.next;
+    this.#body = next === GENERATOR_NEXT ? body : bodyFrom(body);
+    this.#flags = next === GENERATOR_NEXT ? NATIVE : 0;
     this.#ending = ending;
   }
 
@@ -210,6 +211,18 @@ function* destroyThenEnd(
 
 function rethrow(error: unknown): never {
   throw error;
+}
+
+/** A body whose first step throws. */
+export function failing(error: unknown): Body {
+  return { next: () => rethrow(error) };
+}
+
+/** What a thread's function has returned, or a body that fails for want of one. */
+export function bodyFrom(returned: unknown): Body {
+  if (typeof (returned as Partial<Body> | null | undefined)?.next === "function") return returned as Body;
+  const what = returned === null || returned === undefined ? returned : `a value of type ${typeof returned}`;
+  return failing(new TypeError(`a thread's function must be a generator function: it returned ${what}`));
 }
 
 /** The rest of an exit that must wait for something. */

@@ -10,7 +10,16 @@ import { kthreadMain } from "../kern/kthread.js";
 import { lwpStartup } from "../kern/lwpcreate.js";
 import { panic } from "../kern/panic.js";
 import { asksForUserret, RET_USER, userret } from "../kern/userret.js";
-import { type Body, type Ending, EXIT_LWP, GeneratorContext, PLAIN_ENDING, tokenOf } from "./generator.js";
+import {
+  type Body,
+  bodyFrom,
+  type Ending,
+  EXIT_LWP,
+  failing,
+  GeneratorContext,
+  PLAIN_ENDING,
+  tokenOf,
+} from "./generator.js";
 import { handshake, takeFirst, threadBody } from "./polls.js";
 import { StepContext, type StepFunction } from "./step.js";
 
@@ -38,7 +47,7 @@ export function attachContexts(k: Kernel, options: ContextOptions): void {
   k.slots.contextFor = (l) => {
     if (l.ctxkind === CTX_STEP) return steps;
     const context = new GeneratorContext(
-      start(k, l, options),
+      startOrFail(k, l, options),
       l.ctxkind === CTX_KTHREAD ? KERNEL_ENDING : ending,
     );
     l.context = context;
@@ -53,6 +62,16 @@ const KERNEL_ENDING: Ending = {
   returned: () => EXIT_LWP,
   threw: (l, error) => panic(l.k, `kernel thread "${l.name}": ${String(error)}`),
 };
+
+/** The call of the thread's function may throw, before there is a generator: as if its first line did. */
+function startOrFail(k: Kernel, l: Lwp, options: ContextOptions): Body {
+  try {
+    return start(k, l, options);
+  } catch (error) {
+    if (error instanceof KernelAssertion) throw error;
+    return failing(error);
+  }
+}
 
 /** First run of a generator LWP (LWP-50); its code begins after a return to user mode. */
 function start(k: Kernel, l: Lwp, options: ContextOptions): Body {
@@ -69,7 +88,7 @@ function start(k: Kernel, l: Lwp, options: ContextOptions): Body {
 function* enterUserMode(l: Lwp, body: Body, polls: boolean): Body {
   for (let r = userret(l); r !== RET_USER; r = userret(l)) yield tokenOf(r);
   handshake.delegated = polls;
-  return yield* { [Symbol.iterator]: () => body };
+  return yield* { [Symbol.iterator]: () => bodyFrom(body) };
 }
 
 function bodyOf(k: Kernel, l: Lwp, options: ContextOptions): Body {

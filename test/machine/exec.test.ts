@@ -23,6 +23,35 @@ describe("programs of 100 kB, one after the other", () => {
   }
 });
 
+describe("functions that throw when they are called, before they are generators", () => {
+  test("a thread of one fails on whichever CPU it starts, and the program goes on", async () => {
+    const { status, stdout, stderr } = await lwpRun(
+      `
+        import { Thread } from "lwp";
+        export function* main() {
+          for (const cpu of [0, 1]) {
+            const t = yield* Thread.with({ cpu }).spawn(worker);
+            try { yield* t.join(); } catch (error) { console.log(error.name, error.cause.name); }
+          }
+          return 3;
+        }
+        function* worker({ depth }: { depth: number }) { return depth; }
+      `,
+      2,
+    );
+    assert.equal(stdout, "ThreadError TypeError\nThreadError TypeError\n", stderr);
+    assert.equal(status, 3, stderr);
+  });
+
+  test("a main of one ends its process as any uncaught exception", async () => {
+    const failed = await lwpRun(`export function* main(args, { depth }) { return depth; }`, 2);
+    const thrown = await lwpRun(`export function* main() { throw new TypeError("later"); }`, 2);
+    assert.equal(failed.status, thrown.status);
+    assert.match(failed.stderr, /TypeError: .*undefined/);
+    assert.doesNotMatch(failed.stderr, /the machine stopped/);
+  });
+});
+
 describe("the stack of an error, read by the program itself", () => {
   const second = [
     "export interface Depth { readonly depth: number }",

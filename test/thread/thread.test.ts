@@ -36,6 +36,43 @@ function everywhere(main: (m: ThreadMachine, gate: Gate) => K.Body): void {
   }
 }
 
+/** What is called as a thread's function, and how its thread fails. */
+const NO_THREADS: Readonly<Record<string, readonly [f: () => unknown, message: RegExp]>> = {
+  "throws when it is called": [
+    () => {
+      throw new RangeError("no generator yet");
+    },
+    /^no generator yet$/,
+  ],
+  "takes its arguments apart, and gets none": [
+    function* ({ length }: string = undefined as never) {
+      yield* schedYield();
+      return length;
+    } as () => unknown,
+    /undefined/,
+  ],
+  "returns nothing": [() => undefined, /must be a generator function: it returned undefined/],
+  "returns null": [() => null, /must be a generator function: it returned null/],
+  "returns a number": [() => 5, /must be a generator function: it returned a value of type number/],
+  "is an async function": [async () => 5, /must be a generator function: it returned a value of type object/],
+};
+
+for (const [what, [f, message]] of Object.entries(NO_THREADS)) {
+  test(`a thread whose function ${what} fails as any other, told or not before it runs, and the machine goes on`, () => {
+    everywhere(function* (m) {
+      for (const suspended of [false, true]) {
+        const t = yield* Thread.with({ suspended }).spawn(f as () => K.Body);
+        if (suspended) {
+          m.setFlags(m.lwp(K.cur.lwp.proc, t.lid), K.LW_LWPCTL);
+          yield* t.resume();
+        }
+        const error = yield* caught(t.join());
+        assert.match((error.cause as Error).message, message);
+      }
+    });
+  });
+}
+
 describe("handles", () => {
   test("THR-3: every call on a thread that was joined, or has ended detached, is ESRCH, whatever became of its record", () => {
     everywhere(function* (m) {
