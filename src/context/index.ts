@@ -47,7 +47,7 @@ export function attachContexts(k: Kernel, options: ContextOptions): void {
   k.slots.contextFor = (l) => {
     if (l.ctxkind === CTX_STEP) return steps;
     const context = new GeneratorContext(
-      startOrFail(k, l, options),
+      start(k, l, options),
       l.ctxkind === CTX_KTHREAD ? KERNEL_ENDING : ending,
     );
     l.context = context;
@@ -62,16 +62,6 @@ const KERNEL_ENDING: Ending = {
   returned: () => EXIT_LWP,
   threw: (l, error) => panic(l.k, `kernel thread "${l.name}": ${String(error)}`),
 };
-
-/** The call of the thread's function may throw, before there is a generator: as if its first line did. */
-function startOrFail(k: Kernel, l: Lwp, options: ContextOptions): Body {
-  try {
-    return start(k, l, options);
-  } catch (error) {
-    if (error instanceof KernelAssertion) throw error;
-    return failing(error);
-  }
-}
 
 /** First run of a generator LWP (LWP-50); its code begins after a return to user mode. */
 function start(k: Kernel, l: Lwp, options: ContextOptions): Body {
@@ -103,14 +93,10 @@ function bodyOf(k: Kernel, l: Lwp, options: ContextOptions): Body {
     if (l.ctxkind === CTX_ENTRY && options.startEntry !== undefined) return options.startEntry(l);
   } catch (error) {
     if (error instanceof KernelAssertion) throw error;
-    return failed(error);
+    // Called, as by its parameters, before there is a generator: as if its first line threw.
+    return failing(error);
   }
   panic(k, `LWP ${l.proc.pid}.${l.lid} has nothing to run (kind ${l.ctxkind})`);
-}
-
-/** The program's function threw when it was called, as by its parameters: an exception of the thread like any other. */
-function* failed(error: unknown): Body {
-  throw error;
 }
 
 /** For kernels whose contexts are all of one kind. */

@@ -51,10 +51,9 @@ const NO_THREADS: Readonly<Record<string, readonly [f: () => unknown, message: R
     } as () => unknown,
     /undefined/,
   ],
-  "returns nothing": [() => undefined, /must be a generator function: it returned undefined/],
-  "returns null": [() => null, /must be a generator function: it returned null/],
-  "returns a number": [() => 5, /must be a generator function: it returned a value of type number/],
-  "is an async function": [async () => 5, /must be a generator function: it returned a value of type object/],
+  "returns nothing": [() => undefined, /needs a generator function/],
+  "returns null": [() => null, /needs a generator function/],
+  "returns a number": [() => 5, /needs a generator function/],
 };
 
 for (const [what, [f, message]] of Object.entries(NO_THREADS)) {
