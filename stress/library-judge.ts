@@ -9,6 +9,7 @@ const PAIRS: readonly (readonly [number, number, string])[] = [
   [X.CALLS_ASKED, X.CALLS_RUN, "cross-calls"],
   [X.KTHREADS_MADE, X.KTHREADS_RUN, "kernel threads"],
   [X.PIDLIDS_MADE, X.PIDLIDS_RUN, "LWPs with ids of processes"],
+  [X.VALUES_STORED, X.VALUES_DESTROYED, "values of specificdata"],
   [X.AFFINE_MADE, X.AFFINE_RUN, "LWPs with a CPU of their own"],
 ];
 

@@ -37,6 +37,7 @@ let quota = 0;
 const CHUNK = 32;
 const CALL = 10;
 const KTHREAD = 10;
+const DESTRUCTOR = 10;
 const SIGSTOP = 17;
 const NUMBER = new Map(X.KINDS.map((name, n) => [name as string, n]));
 
@@ -45,6 +46,7 @@ function attach(): void {
   if (!enterRealm(X.SEED)) return;
   k.slots.crosscalls[CALL] = (k2) => void Atomics.add(k2.w, k2.scratch + X.CALLS_RUN, 1);
   k.slots.kthreads[KTHREAD] = kernelThread;
+  k.slots.destructors[DESTRUCTOR] = (k2) => void Atomics.add(k2.w, k2.scratch + X.VALUES_DESTROYED, 1);
 }
 
 /** Counts an operation; `across`: on what another CPU has used last, or on the other CPUs themselves. */
@@ -237,6 +239,7 @@ export function* victim(
 ) {
   attach();
   local.set(how + 1);
+  yield* storeValue(how + 1);
   try {
     switch (how) {
       case 0:
@@ -522,10 +525,16 @@ function* pserializePerform(_o: Objects, number: number): Run {
   yield* S.lwpSelf();
 }
 
+/** The value of the thread, which is destroyed when that ends. */
+function* storeValue(value: number): Run {
+  if (K.lwpGetspecific(load(X.KEY)) === 0) add(X.VALUES_STORED, 1);
+  yield* K.lwpSetspecific(load(X.KEY), value);
+}
+
 function* specificdata(): Run {
   const value = 1 + chance(1000);
   count("specificdata", false);
-  yield* K.lwpSetspecific(load(X.KEY), value);
+  yield* storeValue(value);
   yield* Thread.yield();
   check(K.lwpGetspecific(load(X.KEY)) === value, "the specific data is another's");
 }
@@ -626,7 +635,7 @@ export function* main(args: string[]) {
   store(X.LEFT, Number(args[0]));
   store(X.VALID, 1);
   K.rwInit(k, base + X.RWLOCK);
-  store(X.KEY, yield* K.lwpSpecificKeyCreate(k, 0));
+  store(X.KEY, yield* K.lwpSpecificKeyCreate(k, DESTRUCTOR));
   const objects = makeObjects();
   const agents: Thread<void>[] = [];
   for (let number = 0; number < k.g.ncpu * X.AGENTS; number++) {
@@ -637,6 +646,8 @@ export function* main(args: string[]) {
     for (let got = channel.tryReceive(); got !== null; got = channel.tryReceive())
       add(X.RECEIVED, got.value ?? 0);
   }
+  // The last ones may be at their end still; what they do not destroy themselves would keep this waiting.
+  while (load(X.VALUES_DESTROYED) < load(X.VALUES_STORED)) yield* Thread.sleep(1);
   yield* K.lwpSpecificKeyDelete(k, load(X.KEY));
   K.rwDestroy(k, base + X.RWLOCK);
 }

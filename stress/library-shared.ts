@@ -83,6 +83,9 @@ export const KTHREADS_RUN = take(1);
 /** LWPs with an id of the pid table made, and run. */
 export const PIDLIDS_MADE = take(1);
 export const PIDLIDS_RUN = take(1);
+/** Threads that have stored a value of specificdata, and values destroyed. */
+export const VALUES_STORED = take(1);
+export const VALUES_DESTROYED = take(1);
 /** LWPs that were given a CPU of their own before they ran, and that ran there. */
 export const AFFINE_MADE = take(1);
 export const AFFINE_RUN = take(1);
