@@ -2,21 +2,8 @@
 import assert from "node:assert/strict";
 import * as K from "lwp/kernel";
 import { type Action, type Rig, type Run, window } from "../support/lockstep.js";
+import { giveWay, nothing, park, unpark, wait } from "../support/lockstep-actions.js";
 import { STEP } from "../support/lockstep-words.js";
-
-const giveWay: Action = function* (x) {
-  yield* x.S.schedYield();
-};
-const wait: Action = function* (x, lid) {
-  yield* x.S.lwpWait(lid);
-};
-/** Parks; 0 or an error. */
-const park: Action = function* (x) {
-  const how = x.K.parkBlock(x.l, 0, 0);
-  if (how === x.K.BLOCK_SWITCHED) yield;
-  return x.K.parkUnblock(x.l, how, 0);
-};
-const unpark: Action = (x, lid) => x.K.unpark(x.p, lid, 0);
 
 /** What a step LWP has left: how often it came to its end, on which CPU, with what result. */
 function trace(rig: Rig): number[] {
@@ -163,7 +150,6 @@ window("kick.pending", {
 const callOther: Action = function* (x, other) {
   yield* x.K.xcWait(x.k, yield* x.K.xcUnicast(x.k, x.K.XC_HIGHPRI, x.K.XC_NULLOP, 0, 0, x.cpu(other)));
 };
-const nothing: Action = () => {};
 
 window("xcall.asked", {
   "before it is told, a CPU that polls runs nothing; then it does at its next poll": async (rig) => {

@@ -3,15 +3,9 @@ import assert from "node:assert/strict";
 import * as K from "lwp/kernel";
 import { ESRCH } from "lwp/kernel";
 import { type Action, type Rig, type Run, window } from "../support/lockstep.js";
+import { giveWay, nothing, unpark, wait } from "../support/lockstep-actions.js";
 import { STEP } from "../support/lockstep-words.js";
 
-const nothing: Action = () => {};
-const giveWay: Action = function* (x) {
-  yield* x.S.schedYield();
-};
-const wait: Action = function* (x, lid) {
-  return yield* x.S.lwpWait(lid);
-};
 /** Starts a thread that exits at once, and lets it. Its lid is in word 17 before. */
 const spawnDying: Action = function* (x) {
   x.w[x.at(17)] = x.spawn(function* () {});
@@ -160,7 +154,6 @@ const suspend: Action = function* (x, lid) {
 const resume: Action = function* (x, lid) {
   yield* x.S.lwpContinue(lid);
 };
-const unpark: Action = (x, lid) => x.K.unpark(x.p, lid, 0);
 const migrateHere: Action = (x, lid) => {
   const t = x.lwp(lid);
   x.K.lwpLock(t);

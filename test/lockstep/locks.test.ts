@@ -2,30 +2,7 @@
 import assert from "node:assert/strict";
 import * as K from "lwp/kernel";
 import { type Action, type Rig, window } from "../support/lockstep.js";
-
-/** A thread that is parked on the agent's CPU; returns its lid. */
-const makeSleeper: Action = function* (x) {
-  const lid = x.spawn(function* () {
-    yield* x.S.lwpPark();
-  });
-  yield* x.S.schedYield();
-  return lid;
-};
-const unpark: Action = (x, lid) => x.K.unpark(x.p, lid, 0);
-/** Lets it run, and collects it. */
-const wait: Action = function* (x, lid) {
-  yield* x.S.lwpWait(lid);
-};
-
-/** Locks an LWP; 1 if it was asleep then, 2 if queued, and the lock held was the right one. */
-const lockIt: Action = (x, lid) => {
-  const t = x.lwp(lid);
-  x.K.lwpLock(t);
-  const asleep = t.stat === x.K.LSSLEEP && x.K.lwpLocked(t, x.K.sleepLockOf(t));
-  const queued = t.stat === x.K.LSRUN && x.K.lwpLocked(t, t.cpu.mutex);
-  x.K.lwpUnlock(t);
-  return asleep ? 1 : queued ? 2 : 0;
-};
+import { lockIt, makeSleeper, unpark, wait } from "../support/lockstep-actions.js";
 
 async function sleeper(rig: Rig): Promise<number> {
   const lid = await rig.call(1, makeSleeper);

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import * as K from "lwp/kernel";
 import { type Action, type Rig, window } from "../support/lockstep.js";
+import { callPark } from "../support/lockstep-actions.js";
 
 // --- rwlocks: word 16 ----------------------------------------------------------------------------
 
@@ -109,16 +110,6 @@ const wakeup: Action = function* (x, lid) {
   yield* x.S.lwpWakeup(lid);
 };
 
-/** Parks; the number of the error that ends it. */
-const park: Action = function* (x) {
-  try {
-    yield* x.S.lwpPark();
-    return 0;
-  } catch (error) {
-    return (error as { errno: number }).errno;
-  }
-};
-
 window("syncobj.enqueued", {
   "who posts waits for the lock, and finds the waiter": async (rig) => {
     await rig.call(0, make);
@@ -139,7 +130,7 @@ window("syncobj.enqueued", {
     await b.go();
     assert.equal(await rig.awake(a, 0), 0);
     assert.equal(await rig.call(1, post), 1);
-    assert.equal(await rig.call(0, park), K.EALREADY, "the wakeup is remembered for its next park");
+    assert.equal(await rig.call(0, callPark), K.EALREADY, "the wakeup is remembered for its next park");
     await rig.call(0, drop);
   },
   "posted before, it does not come there": async (rig) => {

@@ -1,6 +1,7 @@
 // The window between making a signal pending and telling an LWP of it.
 import assert from "node:assert/strict";
 import { type Action, window } from "../support/lockstep.js";
+import { callPark } from "../support/lockstep-actions.js";
 
 const SIGUSR1 = 30;
 /** Word that counts how often the handler ran. */
@@ -9,15 +10,6 @@ const EINTR = 4;
 
 const catchIt: Action = function* (x) {
   yield* x.S.sigaction(30, { handler: () => void x.w[x.at(22)]++ });
-};
-/** Parks; the number of the error that ends it. */
-const park: Action = function* (x) {
-  try {
-    yield* x.S.lwpPark();
-    return 0;
-  } catch (error) {
-    return (error as { errno: number }).errno;
-  }
 };
 const send: Action = function* (x, lid, sig) {
   yield* x.S.lwpKill(lid, sig);
@@ -40,7 +32,7 @@ window("signal.queued", {
       await rig.call(1, block);
       const handled = rig.word(HANDLED);
       const b = await rig.hold(1, "signal.queued", action, rig.lid(0), SIGUSR1);
-      const a = rig.start(0, park);
+      const a = rig.start(0, callPark);
       await rig.untilOff(rig.lid(0));
       assert.equal(rig.word(HANDLED), handled);
       await b.go();
@@ -54,7 +46,7 @@ window("signal.queued", {
       await rig.call(0, catchIt);
       await rig.call(1, block);
       const handled = rig.word(HANDLED);
-      const a = await rig.hold(0, "park.enter", park);
+      const a = await rig.hold(0, "park.enter", callPark);
       await rig.call(1, action, rig.lid(0), SIGUSR1);
       rig.go(0);
       assert.equal(await rig.awake(a, 0), EINTR);

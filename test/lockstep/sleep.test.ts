@@ -3,15 +3,8 @@ import assert from "node:assert/strict";
 import * as K from "lwp/kernel";
 import { EALREADY, EINTR, ENODEV, ETIMEDOUT } from "lwp/kernel";
 import { type Action, type Rig, window } from "../support/lockstep.js";
+import { giveWay, lockIt, makeSleeper, nothing, park, unpark, wait } from "../support/lockstep-actions.js";
 import { STEP } from "../support/lockstep-words.js";
-
-const nothing: Action = () => {};
-const giveWay: Action = function* (x) {
-  yield* x.S.schedYield();
-};
-const wait: Action = function* (x, lid) {
-  yield* x.S.lwpWait(lid);
-};
 
 // --- condition variables: 16 the variable, 20 its interlock, 22 what is waited for ---------------
 
@@ -100,14 +93,6 @@ window("sleep.released", {
 
 // --- park ----------------------------------------------------------------------------------------
 
-/** Parks; 0 or an error. */
-const park: Action = function* (x, hint) {
-  const how = x.K.parkBlock(x.l, hint, 0);
-  if (how === x.K.BLOCK_SWITCHED) yield;
-  return x.K.parkUnblock(x.l, how, 0);
-};
-const unpark: Action = (x, lid, hint) => x.K.unpark(x.p, lid, hint);
-
 window("park.enter", {
   "unparked before it queues, it does not sleep": async (rig) => {
     const a = await rig.hold(0, "park.enter", park);
@@ -151,25 +136,6 @@ window("unpark.missed", {
 });
 
 // --- waking --------------------------------------------------------------------------------------
-
-/** A thread that is parked on the agent's CPU; returns its lid. */
-const makeSleeper: Action = function* (x) {
-  const lid = x.spawn(function* () {
-    yield* x.S.lwpPark();
-  });
-  yield* x.S.schedYield();
-  return lid;
-};
-
-/** Locks an LWP; 1 if it was asleep then, 2 if queued, and the lock held was the right one. */
-const lockIt: Action = (x, lid) => {
-  const t = x.lwp(lid);
-  x.K.lwpLock(t);
-  const asleep = t.stat === x.K.LSSLEEP && x.K.lwpLocked(t, x.K.sleepLockOf(t));
-  const queued = t.stat === x.K.LSRUN && x.K.lwpLocked(t, t.cpu.mutex);
-  x.K.lwpUnlock(t);
-  return asleep ? 1 : queued ? 2 : 0;
-};
 
 window("setrunnable.chosen", {
   "who locks it meanwhile waits until it is queued": async (rig) => {
