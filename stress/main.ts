@@ -70,6 +70,8 @@ function judge({ kernel: k }: Machine): string[] {
   if (at(X.CALLOUTS_RUN) < at(X.CALLOUTS_SET)) wrong.push("callouts are lost");
   if (at(X.FORKED) !== at(X.FORKS_ENDED) || at(X.FORKED) === 0)
     wrong.push(`${at(X.FORKED)} processes made with vfork, ${at(X.FORKS_ENDED)} ended`);
+  if (at(X.SIGNALS_TAKEN) > at(X.SIGNALS_SENT) || at(X.SIGNALS_TAKEN) === 0)
+    wrong.push(`${at(X.SIGNALS_SENT)} signals sent, ${at(X.SIGNALS_TAKEN)} taken`);
   for (let n = 0; n < cpus * (X.PUPPETS + X.STEPS); n++) {
     const t = X.TARGETS + n * X.TARGET_WORDS;
     if (n % (X.PUPPETS + X.STEPS) < X.PUPPETS || cpus === 1 || ops < 10_000) continue;

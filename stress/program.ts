@@ -36,6 +36,10 @@ let quota = 0;
 
 const CHUNK = 32;
 const HANDLER = 2;
+/** Handled by who it is sent to. */
+const SIGUSR1 = 30;
+/** Masked by all, and waited for. */
+const SIGUSR2 = 31;
 const NUMBER = new Map(X.KINDS.map((name, n) => [name as string, n]));
 
 /** Every realm does this before anything else of it runs. */
@@ -253,6 +257,7 @@ function* agent(number: number): Run {
   // The launcher may not have written it yet.
   const me: Agent = { number, at, lid: yield* S.lwpSelf(), children: [], threads: [] };
   store(at + X.A_LID, me.lid);
+  agentsHere.set(me.lid, at);
   const callout = base + at + X.A_CALLOUT;
   K.calloutInit(k, callout, K.CALLOUT_MPSAFE);
   K.calloutSetfunc(k, callout, HANDLER, number);
@@ -301,7 +306,7 @@ function* createJoinable(me: Agent): Run {
 }
 
 function* createDetached(_me: Agent): Run {
-  count("lwpCreate detached");
+  count("lwpCreate with flags");
   const n = chance(4);
   if (n === 0) K.createLwp(K.cur.lwp, S.LWP_DETACHED, { kind: K.CTX_STEP, entry: STEP_CHILD });
   else yield* S.lwpCreate(() => child(n), S.LWP_DETACHED);
@@ -309,7 +314,7 @@ function* createDetached(_me: Agent): Run {
 
 function* createSuspended(me: Agent): Run {
   if (me.children.length > CHILDREN_MAX) return yield* waitLid(me);
-  count("lwpCreate suspended");
+  count("lwpCreate with flags");
   let lid: number;
   if (chance(2) === 0) {
     lid = K.createLwp(K.cur.lwp, S.LWP_SUSPENDED, { kind: K.CTX_STEP, entry: STEP_CHILD });
@@ -426,6 +431,60 @@ function* ping(me: Agent): Run {
     unpark = 0;
   }
   store(me.at + X.A_ANSWER, 0);
+}
+
+// --- signals -----------------------------------------------------------------------------------
+
+/** Agents of this realm by lid. */
+const agentsHere = new Map<number, number>();
+
+/** The handler: on the thread that has taken the signal. */
+export function* handled(): Run {
+  attach();
+  const at = agentsHere.get(K.cur.lwp.lid);
+  if (at !== undefined) add(at + X.A_HANDLED, 1);
+  yield* S.lwpSelf();
+}
+
+/** As `ping`, but a signal ends its sleep, if it is asleep, and not an unpark. */
+function* signalPing(me: Agent): Run {
+  const t = targetAt(chance(targets()));
+  if (Atomics.compareExchange(w, base + t + X.T_PINGER, 0, me.number + 1) !== 0) return yield* post(me);
+  const lid = load(t + X.T_LID);
+  count("lwpKill, kill, sigwait", lid);
+  yield* S.lwpKill(lid, SIGUSR1);
+  while (load(me.at + X.A_ANSWER) === 0) {
+    count("lwpPark");
+    yield* attempt(S.lwpPark(null, 0, hint()), "EALREADY", "EINTR");
+  }
+  store(me.at + X.A_ANSWER, 0);
+}
+
+/** Sends itself a signal that it masks: pending until then, handled once it does not. */
+function* maskSignal(me: Agent): Run {
+  count("lwpKill, kill, sigwait");
+  yield* S.sigprocmask(S.SIG_BLOCK, [SIGUSR1]);
+  const before = load(me.at + X.A_HANDLED);
+  yield* S.lwpKill(me.lid, SIGUSR1);
+  check((yield* S.sigpending()).includes(SIGUSR1), "a signal that was sent is not pending");
+  check(load(me.at + X.A_HANDLED) === before, "a masked signal was handled");
+  yield* S.sigprocmask(S.SIG_UNBLOCK, [SIGUSR1]);
+  check(load(me.at + X.A_HANDLED) === before + 1, "a signal that is not masked any more was not handled");
+}
+
+/** To all, of whom one that waits takes it. */
+function* sendSignal(_me: Agent): Run {
+  count("lwpKill, kill, sigwait");
+  add(X.SIGNALS_SENT, 1);
+  yield* S.kill(0, SIGUSR2);
+}
+
+/** Waits for it, for a while. */
+function* waitSignal(_me: Agent): Run {
+  count("lwpKill, kill, sigwait");
+  const timeout = { sec: 0, nsec: 1e6 + chance(3) * 1e7 };
+  const error = yield* attempt(S.sigtimedwait([SIGUSR2], timeout), "EAGAIN", "ECANCELED");
+  if (error === "") add(X.SIGNALS_TAKEN, 1);
 }
 
 function* parkDeadline(me: Agent): Run {
@@ -666,20 +725,20 @@ function* migrateLid(lid: number): Run {
 const TABLE: readonly Deed[] = (
   [
     [createJoinable, 2],
-    [createDetached, 5],
-    [createSuspended, 5],
-    [waitLid, 7],
+    [createDetached, 3],
+    [createSuspended, 3],
+    [waitLid, 8],
     [waitAny, 6],
-    [detach, 7],
-    [suspendAndContinue, 5],
-    [wakeup, 5],
-    [post, 6],
-    [postAll, 5],
-    [ping, 5],
+    [detach, 9],
+    [suspendAndContinue, 6],
+    [wakeup, 6],
+    [post, 2],
+    [postAll, 6],
+    [ping, 4],
     [parkDeadline, 4],
-    [setname, 3],
+    [setname, 4],
     [getname, 3],
-    [self, 5],
+    [self, 6],
     [yieldCpu, 1],
     [spawn, 5],
     [join, 5],
@@ -687,10 +746,14 @@ const TABLE: readonly Deed[] = (
     [timedWait, 4],
     [waitToken, 7],
     [makeToken, 7],
-    [callout, 5],
+    [callout, 6],
     [migrate, 3],
-    [vfork, 5],
-    [reclaim, 5],
+    [vfork, 6],
+    [reclaim, 6],
+    [signalPing, 3],
+    [maskSignal, 2],
+    [sendSignal, 2],
+    [waitSignal, 2],
   ] as const satisfies readonly (readonly [Deed, number])[]
 ).flatMap(([deed, weight]) => Array.from({ length: weight }, () => deed));
 
@@ -714,6 +777,9 @@ export function* main(args: string[]) {
   store(X.AGENTS_LEFT, agents());
   store(X.MAIN_LID, yield* S.lwpSelf());
   store(X.PROC, K.cur.lwp.proc.index);
+  // All others inherit the mask.
+  yield* S.sigprocmask(S.SIG_BLOCK, [SIGUSR2]);
+  yield* S.sigaction(SIGUSR1, { handler: handled, flags: 0 });
   for (let n = 0; n < X.MUTEXES; n++) K.mutexInit(k, mutexAt(n), K.MUTEX_DEFAULT, K.IPL_NONE);
   K.cvInit(k, base + X.CV_TOKENS, "tokens");
   K.cvInit(k, base + X.CV_TIMED, "timed");

@@ -7,8 +7,7 @@ import { Words } from "./words.js";
 /** Kinds of operations, in the order of their counters. */
 export const KINDS = [
   "lwpCreate",
-  "lwpCreate detached",
-  "lwpCreate suspended",
+  "lwpCreate with flags",
   "lwpExit",
   "lwpWait lid",
   "lwpWait any",
@@ -34,6 +33,7 @@ export const KINDS = [
   "step yield",
   "vfork",
   "lwpReclaim",
+  "lwpKill, kill, sigwait",
 ] as const;
 
 export type Kind = (typeof KINDS)[number];
@@ -80,6 +80,9 @@ export const CALLOUTS_RUN = take(1);
 /** Processes made with vfork; and those that have ended. */
 export const FORKED = take(1);
 export const FORKS_ENDED = take(1);
+/** Signals sent to the process; and those that somebody has taken, of which there may be fewer. */
+export const SIGNALS_SENT = take(1);
+export const SIGNALS_TAKEN = take(1);
 /** A mutex, and behind it who is inside. */
 export const MUTEX = take(MUTEXES * 8);
 /** Condition variables with mutex 0: of tokens, and one that nobody signals. */
@@ -93,12 +96,13 @@ export const T_POSTED = 1;
 export const T_PINGER = 2;
 export const T_CPUS = 3;
 export const TARGETS = take(CPUS_MAX * (PUPPETS + STEPS) * TARGET_WORDS);
-/** Agents: lid, answer, callout, how far the child is that it waits for. */
+/** Agents: lid, answer, callout, how far the child is that it waits for, signals that its handler has had. */
 export const AGENT_WORDS = 14;
 export const A_LID = 0;
 export const A_ANSWER = 1;
 export const A_CALLOUT = 2;
 export const A_CHILD = 12;
+export const A_HANDLED = 13;
 export const AGENT = take(CPUS_MAX * AGENTS * AGENT_WORDS);
 /** Counters of each CPU: operations by kind, and those whose target was on another CPU. */
 export const COUNTS = take(CPUS_MAX * KINDS.length * 2);
