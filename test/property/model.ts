@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import * as K from "lwp/kernel";
-import type { LwpCtl } from "lwp/syscall";
+import { type Action, type LwpCtl, SIG_DFL } from "lwp/syscall";
 
 /** A call of `lwpSuspend` that is under way: its target, and how things were when it began. */
 export interface Suspending {
@@ -71,6 +71,10 @@ export class ThreadModel {
   priority: number;
   affinity: number;
 
+  /** It masks SIGUSR1; it has sent itself one that is pending; how many it has handled. */
+  masks = false;
+  pending = false;
+  handled = 0;
   /** The process that it made with vfork, and waits for. */
   child: ProcessModel | null = null;
 
@@ -84,6 +88,7 @@ export class ThreadModel {
     this.class = from?.class ?? K.SCHED_OTHER;
     this.priority = from?.priority ?? 43;
     this.affinity = from?.affinity ?? l.affinity;
+    this.masks = from?.masks ?? false;
     this.joinable = (l.prflag & K.LPR_DETACHED) === 0;
   }
 
@@ -103,6 +108,15 @@ export class ProcessModel {
   /** Status it must end with, once somebody has asked for one. */
   status = 0;
   ended = false;
+  /** All its threads mask SIGUSR2 and SIGALRM; those sent and taken, and alarms set and taken. */
+  signals = false;
+  sent = 0;
+  taken = 0;
+  alarms = 0;
+  rung = 0;
+  /** What it does about SIGUSR1, and how often that was changed. */
+  action: Action["handler"] = SIG_DFL;
+  actions = 0;
   /** The thread that has made it with vfork and waits until it lets it go. */
   waiter: ThreadModel | null;
 
@@ -202,6 +216,7 @@ export class Model {
     this.processes.push(m);
     this.#byIndex.set(p.index, m);
     if (from === null) return;
+    m.signals = this.of(from.l.proc).signals;
     assert.ok(from.child === null, "a thread that waits makes another process");
     from.child = m;
     this.forked++;

@@ -48,6 +48,14 @@ export const CALLS = [
   "procSpecificKeyDelete",
   "procSetspecific",
   "procGetspecific",
+  "sigaction",
+  "lwpKill",
+  "sigprocmask",
+  "sigpending",
+  "kill",
+  "sigtimedwait",
+  "sigsuspend",
+  "alarm",
   "procExit",
 ] as const;
 
@@ -120,6 +128,14 @@ const WEIGHTS: Readonly<Record<CallName, number>> = {
   procSpecificKeyDelete: 3,
   procSetspecific: 5,
   procGetspecific: 4,
+  sigaction: 3,
+  lwpKill: 7,
+  sigprocmask: 4,
+  sigpending: 4,
+  kill: 4,
+  sigtimedwait: 4,
+  sigsuspend: 4,
+  alarm: 4,
   procExit: 2,
 };
 
@@ -133,7 +149,7 @@ const anyCall: fc.Arbitrary<Call> = fc
   )
   .map(([name, a, b]) => [name, a, b] as const);
 
-const script = fc.array(anyCall, { minLength: 4, maxLength: 24, size: "max" });
+const script = fc.array(anyCall, { minLength: 4, maxLength: 26, size: "max" });
 
 /** The first thread begins with three creations: what is to be seen takes several threads. */
 const mainScript = fc

@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import * as K from "lwp/kernel";
 import * as S from "lwp/syscall";
 import type { KernelCalls } from "./kernel.js";
+import { SignalCalls } from "./signals.js";
 import { type Model, type ProcessModel, sameUser, type ThreadModel } from "./model.js";
 import { type Call, type CallName, CALLS, type ProcessSpec } from "./program.js";
 
@@ -51,6 +52,7 @@ function wasKicked(me: ThreadModel, before: number): boolean {
 export class Threads {
   readonly #model: Model;
   readonly kernel: KernelCalls;
+  readonly signals: SignalCalls;
   /** How often each call was made. */
   readonly counts = new Map<CallName, number>(CALLS.map((name) => [name, 0]));
   /** `pid.lid call -> result`, in order. */
@@ -65,6 +67,7 @@ export class Threads {
   constructor(model: Model, kernel: KernelCalls) {
     this.#model = model;
     this.kernel = kernel;
+    this.signals = new SignalCalls(model);
   }
 
   /** The start of a process's first thread. */
@@ -96,6 +99,7 @@ class Thread {
     this.#m = this.#model.of(K.cur.lwp.proc);
     this.#me = this.#model.threadOf(K.cur.lwp);
     this.#model.entersUserMode(K.cur.lwp);
+    if (!this.#m.signals) yield* this.#shared.signals.prepare(this.#m);
     for (const given of this.#spec.scripts[this.#script]) {
       const call = this.#allowed(given);
       this.#me.progress++;
@@ -113,6 +117,8 @@ class Thread {
     const { lwpData, procData } = this.#shared.kernel;
     if (name === "lwpSetspecific" && !lwpData.hasKey()) return ["lwpSpecificKeyCreate", a, b];
     if (name === "procSetspecific" && !procData.hasKey()) return ["procSpecificKeyCreate", a, b];
+    // Nobody sends itself what would end its process.
+    if (name === "lwpKill" && this.#m.action === S.SIG_DFL) return ["sigaction", a, b];
     if (name === "vfork") return this.#model.forked >= FORKS ? ["schedYield", 0, 0] : call;
     const creates = name === "lwpCreate" || name === "createStep" || name === "createAbandoned";
     return creates && this.#m.lids.length > CREATIONS ? ["schedYield", 0, 0] : call;
@@ -215,6 +221,22 @@ class Thread {
         return inKernel(this.#shared.kernel.procData.set(this.#m, a));
       case "procGetspecific":
         return answer(this.#shared.kernel.procData.get(this.#m, a));
+      case "sigaction":
+        return this.#shared.signals.act(this.#m, a);
+      case "lwpKill":
+        return this.#shared.signals.send(this.#m, this.#me);
+      case "sigprocmask":
+        return this.#shared.signals.mask(this.#me, a);
+      case "sigpending":
+        return this.#shared.signals.pending(this.#m, this.#me);
+      case "kill":
+        return this.#kill(a);
+      case "sigtimedwait":
+        return this.#shared.signals.wait(this.#m, this.#me, a);
+      case "sigsuspend":
+        return this.#shared.signals.suspend(this.#me);
+      case "alarm":
+        return this.#shared.signals.alarm(this.#m, a);
       case "procExit":
         return this.#procExit(a);
     }
@@ -545,6 +567,13 @@ class Thread {
   /** The caller's ids: it adopts its process's when it enters the call. */
   #cred(): K.Cred {
     return this.#m.p.cred as K.Cred;
+  }
+
+  /** Only the superuser may, or who has the same real user. */
+  #kill(a: number): Generator<K.Token, string, undefined> {
+    const { pid, p } = this.#process(a);
+    const may = p === this.#m.p || this.#cred().euid === 0 || this.#cred().uid === p?.uid;
+    return this.#shared.signals.kill(this.#me, pid, p, may);
   }
 
   #setparam(a: number, b: number): Generator<K.Token, string, undefined> {
