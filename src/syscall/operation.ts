@@ -23,8 +23,8 @@ const OPERATION = Symbol("operation");
 
 /**
  * Makes a class one of operations: one that a call has left lying about is known for what it is, and to use it as anything else
- * says what to do. `await`, arithmetic, a template, and JSON of one throw, since nobody would ever iterate it;
- * `console.log` shows a line. Costs an operation nothing, since it is on the prototype. `syscall` is its name, unless its
+ * says what to do. `await`, arithmetic, a template, JSON, and what only its value has (`r.done`, `t.join()`, `using`) throw,
+ * since nobody would ever iterate it; `console.log` shows a line. Costs an operation nothing, since it is on the prototype. `syscall` is its name, unless its
  * instances have one.
  */
 export function guardOperation(prototype: object, syscall?: string): void {
@@ -36,8 +36,15 @@ export function guardOperation(prototype: object, syscall?: string): void {
     toJSON: { value: usedAsValue },
     [Symbol.toPrimitive]: { value: usedAsValue },
     [INSPECT]: { value: shown },
+    ...Object.fromEntries(OF_VALUES.map((name) => [name, { get: usedAsValue }])),
   });
 }
+
+/** What the values of operations have, and no operation has: results of a channel, guards, threads. */
+const OF_VALUES = [
+  ...["done", "value", Symbol.dispose],
+  ...["lid", "isGood", "join", "detach", "cancel", "suspend", "resume", "kill"],
+];
 
 /** By this name `console.log` of Node, and what else shows values, asks an object how it is to be shown. */
 const INSPECT = Symbol.for("nodejs.util.inspect.custom");
@@ -140,7 +147,7 @@ class QuickOperation<T> implements Operation<T>, Iterator<Token, T, undefined> {
   private readonly syscall: string;
   private readonly body: (l: Lwp) => T;
   private ran = false;
-  private value: T | undefined = undefined;
+  private outcome: T | undefined = undefined;
   private error: unknown = undefined;
 
   constructor(syscall: string, body: (l: Lwp) => T) {
@@ -159,7 +166,7 @@ class QuickOperation<T> implements Operation<T>, Iterator<Token, T, undefined> {
       this.ran = true;
       cacheCreds(l);
       try {
-        this.value = this.body(l);
+        this.outcome = this.body(l);
       } catch (e) {
         if (e instanceof KernelAssertion) throw e;
         this.error = e;
@@ -168,7 +175,7 @@ class QuickOperation<T> implements Operation<T>, Iterator<Token, T, undefined> {
     const step = returnStep(l);
     if (step !== null) return step;
     if (this.error !== undefined) throw this.error;
-    return { done: true, value: this.value as T };
+    return { done: true, value: this.outcome as T };
   }
 }
 

@@ -123,11 +123,11 @@ export function lwpPark(
 class UnparkOperation implements Operation<void>, Iterator<Token, void, undefined> {
   private ran = false;
   private refused: unknown = undefined;
-  private readonly lid: number;
+  private readonly target: number;
   private readonly hint: number | undefined;
 
   constructor(lid: number, hint: number | undefined) {
-    this.lid = lid;
+    this.target = lid;
     this.hint = hint;
   }
 
@@ -140,7 +140,7 @@ class UnparkOperation implements Operation<void>, Iterator<Token, void, undefine
     if (!this.ran) {
       this.ran = true;
       try {
-        const lid = lidArg(this.lid, "lwpUnpark");
+        const lid = lidArg(this.target, "lwpUnpark");
         const error = unpark(l.proc, lid, hintArg(this.hint, lid, "lwpUnpark"));
         if (error !== 0) fail(error, "lwpUnpark", lid);
       } catch (error) {

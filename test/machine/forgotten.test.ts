@@ -122,7 +122,7 @@ function plain(m: Mutex, t: Thread<number>) {
 describe("an operation that is used as its value", () => {
   const use = async (code: string): Promise<string> => {
     const { stdout, stderr } = await lwpRun(
-      `import { checkpoint, Mutex, Scope, Thread } from "lwp";
+      `import { Channel, checkpoint, Mutex, Scope, Thread } from "lwp";
        import { lwpPark, lwpUnpark, lwpWait, schedYield } from "lwp/syscall";
        function* one() { return 1; }
        export function* main() {
@@ -178,6 +178,21 @@ describe("an operation that is used as its value", () => {
     test(`throws in \`${code}\``, async () => {
       const what = "Thread.join gives its value when it is iterated: write `yield*` before the call";
       assert.equal(await use(`console.log(${code});`), `TypeError: ${what}`);
+    });
+  }
+
+  const TAKEN: readonly [code: string, syscall: string][] = [
+    ["const r = c.receive(); while (!r.done);", "Channel.receive"],
+    ["console.log(c.receive().value);", "Channel.receive"],
+    ["const t2 = Thread.spawn(one); yield* t2.join();", "Thread.spawn"],
+    ["Thread.with({ name: 'x' }).spawn(one).cancel();", "Thread.spawn"],
+    ["console.log(Thread.spawn(one).lid);", "Thread.spawn"],
+    ["using _ = m.guard(); console.log('in');", "Mutex.lock"],
+  ];
+  for (const [code, syscall] of TAKEN) {
+    test(`throws where what its value has is asked of it: \`${code}\``, async () => {
+      const what = `${syscall} gives its value when it is iterated: write \`yield*\` before the call`;
+      assert.equal(await use(`const c = new Channel(1); ${code}`), `TypeError: ${what}`);
     });
   }
 
