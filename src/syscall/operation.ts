@@ -84,7 +84,7 @@ export function caller(syscall: string): Lwp {
   const l = cur.lwp;
   if (l === null || (l.flag & LW_IDLE) !== 0) {
     throw new TypeError(
-      `${syscall} works only inside a thread: yield* it in a generator function that a machine runs`,
+      `${syscall} works only inside a thread: in a generator function that a machine runs, and in no callback`,
     );
   }
   return l;

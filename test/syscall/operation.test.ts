@@ -79,7 +79,7 @@ describe("operations", () => {
               assert.ok(error instanceof TypeError, `${name} ${where}`);
               assert.equal(
                 error.message,
-                `${name} works only inside a thread: yield* it in a generator function that a machine runs`,
+                `${name} works only inside a thread: in a generator function that a machine runs, and in no callback`,
               );
               return true;
             },
