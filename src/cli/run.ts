@@ -13,7 +13,7 @@ import { LinkError } from "../machine/factory.js";
 import { linkProgram } from "../machine/link.js";
 import { boot, type Machine } from "../machine/machine.js";
 import { observer, type ReportFormat } from "../machine/observer.js";
-import { writeNow } from "../machine/output.js";
+import { writeDirectly, writeNow } from "../machine/output.js";
 import { type Exit, MachineError, StallError } from "../machine/process.js";
 import type { SimulatedMachine } from "../machine/simulated.js";
 import type { CpuStats } from "../machine/stats.js";
@@ -40,6 +40,8 @@ export interface RunOptions {
 export async function run(file: string, args: readonly string[], options: RunOptions): Promise<never> {
   const format: ReportFormat = options.json === true ? "json" : "text";
   let machine: Machine | SimulatedMachine | null = null;
+  // This process ends as soon as the program has: what a full pipe had kept waiting would be lost.
+  writeDirectly();
   try {
     const linked = await linkProgram(file);
     machine = await bootFor(options, format);

@@ -6,28 +6,14 @@ import { AttachedCpu } from "./attached.js";
 import { Keepalive } from "./keepalive.js";
 import type { CpuBoot, Letter } from "./letters.js";
 import { loadObserver, observer } from "./observer.js";
-import { writeNow } from "./output.js";
+import { writeDirectly, writeNow } from "./output.js";
 import { hostKernel, Realm } from "./realm.js";
 import { turnLoop } from "./turn.js";
 
 const boot = workerData as CpuBoot;
 
-/**
- * Output of a worker goes through its parents' event loops, which a machine may keep busy or asleep for long: write it
- * directly.
- */
-function writeDirectly(stream: NodeJS.WriteStream, fd: number): void {
-  stream.write = ((chunk: string | Uint8Array, encoding?: unknown, done?: unknown): boolean => {
-    const bytes = typeof chunk === "string" ? Buffer.from(chunk, encoding as BufferEncoding) : chunk;
-    writeNow(fd, bytes);
-    const callback = typeof encoding === "function" ? encoding : done;
-    if (typeof callback === "function") queueMicrotask(callback as () => void);
-    return true;
-  }) as typeof stream.write;
-}
-
-writeDirectly(process.stdout, 1);
-writeDirectly(process.stderr, 2);
+// Output of a worker goes through its parents' event loops, which a machine may keep busy or asleep for long.
+writeDirectly();
 
 await loadObserver();
 // The machine is told of the death of this CPU, but not where it came from.

@@ -18,3 +18,19 @@ export function writeNow(fd: number, data: string | Uint8Array): void {
     }
   }
 }
+
+/** From now on this realm's standard output and error are written at once. */
+export function writeDirectly(): void {
+  divert(process.stdout, 1);
+  divert(process.stderr, 2);
+}
+
+function divert(stream: NodeJS.WriteStream, fd: number): void {
+  stream.write = ((chunk: string | Uint8Array, encoding?: unknown, done?: unknown): boolean => {
+    const bytes = typeof chunk === "string" ? Buffer.from(chunk, encoding as BufferEncoding) : chunk;
+    writeNow(fd, bytes);
+    const callback = typeof encoding === "function" ? encoding : done;
+    if (typeof callback === "function") queueMicrotask(callback as () => void);
+    return true;
+  }) as typeof stream.write;
+}

@@ -1,6 +1,6 @@
 /** `lwp run`: exit statuses, what it says when a program cannot be started, options, statistics. */
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -417,6 +417,29 @@ describe("examples/digest.ts", () => {
       );
       const bytes = files.reduce((n, file) => n + readFileSync(file).length, 0);
       assert.match(summary, new RegExp(`^${files.length} files, ${bytes} bytes, ${files.length} threads, `));
+    });
+  }
+});
+
+describe("a pipe", () => {
+  const MANY = 'export function* main() { for (let i = 0; i < 20_000; i++) console.log("line", i); }';
+  /** `lwp run` of that, with its status on standard error, into a command of the shell. */
+  const into = (args: string, reader: string) => {
+    const lines = `("${process.execPath}" "${command}" run ${args} "${program(MANY)}"; echo "status $?" >&2)`;
+    return spawnSync("sh", ["-c", `${lines} | ${reader}`], {
+      encoding: "utf8",
+      env: { PATH: process.env["PATH"] },
+    });
+  };
+  for (const args of ["--cpus 1", "--cpus 2", "--sim"]) {
+    test(`gets all that a program has written, though its reader is slow (${args})`, () => {
+      const { stdout, stderr } = into(args, "{ sleep 0.5; wc -l; }");
+      assert.deepEqual([stdout.trim(), stderr], ["20000", "status 0\n"]);
+    });
+
+    test(`whose reader has gone is no error (${args})`, () => {
+      const { stdout, stderr } = into(args, "head -n 1");
+      assert.deepEqual([stdout, stderr], ["line 0\n", "status 0\n"]);
     });
   }
 });
