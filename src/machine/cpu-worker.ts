@@ -28,6 +28,7 @@ const k = hostKernel(
   boot.memory,
   boot.user,
 );
+warnOfStdin();
 const realm = new Realm(k, (news) => boot.port.postMessage(news), { format: boot.format });
 const cpu = new AttachedCpu(realm.k.cpus.view(boot.index));
 // Letters are read when the CPU looks for them, never by an event: it may be blocked in between.
@@ -53,6 +54,17 @@ alive.close();
 boot.port.close();
 // Timers and handles that the program left do not keep a halted CPU alive.
 process.exit(0);
+
+/** Standard input goes to the booting process alone: who reads it here finds an end at once, and is told why. */
+function warnOfStdin(): void {
+  const text = `process.stdin is empty on CPU ${boot.index - 1}: read it on CPU 0, as by Thread.with({ cpu: 0 })`;
+  const tell = (event: string | symbol): void => {
+    if (event !== "data" && event !== "readable" && event !== "end") return;
+    process.stdin.off("newListener", tell);
+    writeNow(2, observer().warning(text, boot.format));
+  };
+  process.stdin.on("newListener", tell);
+}
 
 /** While the CPU waits in its event loop there is nothing in that any more. */
 function saySoIfEmpty(): void {

@@ -421,6 +421,20 @@ describe("examples/digest.ts", () => {
   }
 });
 
+test("standard input is CPU 0's; whoever reads it on another is told so, once", async () => {
+  const text = (cpu: number) => `import { Thread, until } from "lwp";
+    export function* main() { yield* (yield* Thread.with({ cpu: ${cpu} }).spawn(read)).join(); }
+    function* read() {
+      process.stdin.resume();
+      yield* until(new Promise((done) => process.stdin.on("end", done)));
+      console.log("end");
+    }`;
+  assert.deepEqual(await lwpRun(text(0), 2), { status: 0, signal: null, stdout: "end\n", stderr: "" });
+  const { status, stdout, stderr } = await lwpRun(text(1), 2);
+  assert.deepEqual([status, stdout], [0, "end\n"]);
+  assert.match(stderr, /^lwp: warning: process\.stdin is empty on CPU 1: .*cpu: 0.*\n$/);
+});
+
 describe("a pipe", () => {
   const MANY = 'export function* main() { for (let i = 0; i < 20_000; i++) console.log("line", i); }';
   /** `lwp run` of that, with its status on standard error, into a command of the shell. */
