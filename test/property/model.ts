@@ -508,6 +508,8 @@ function checkSuspending(m: ProcessModel, t: ThreadModel): void {
 function checkThread(m: ProcessModel, t: ThreadModel, l: K.Lwp, step: number): void {
   const name = `LWP ${m.pid}.${t.lid}`;
   assert.equal(l.vforkwait !== 0, t.child !== null, `${name}: waits for a child`);
+  // What is pending is what it has sent itself, and has neither handled nor been made to forget.
+  assert.ok(t.pending || !K.sigismember(l.k, l.sigpend, K.SIGUSR1), `${name}: a signal that is pending`);
   assert.equal((l.flag & K.LW_UNPARKED) !== 0, t.token, `${name}: a remembered wakeup`);
   assert.equal((l.prflag & K.LPR_DETACHED) === 0, t.joinable, `${name}: joinable`);
   if (l.class !== t.class || l.priority !== t.priority || l.affinity !== t.affinity)

@@ -43,7 +43,7 @@ export class SignalCalls {
 
   /** PRC-79: the new action; one that ignores it forgets what is pending. */
   *act(m: ProcessModel, a: number): Run {
-    const ignores = a % 4 === 0;
+    const ignores = a % 3 === 0;
     const before = m.action;
     m.action = ignores ? S.SIG_IGN : this.#handler;
     m.actions++;
@@ -67,7 +67,7 @@ export class SignalCalls {
   }
 
   *mask(t: ThreadModel, a: number): Run {
-    const masks = a % 2 === 0;
+    const masks = a % 4 !== 3;
     const { masks: before } = t;
     t.masks = masks;
     const set = yield* S.sigprocmask(masks ? S.SIG_BLOCK : S.SIG_UNBLOCK, [SIGUSR1]);
@@ -113,6 +113,7 @@ export class SignalCalls {
   /** PRC-90: takes one that is pending, or waits. */
   *wait(m: ProcessModel, t: ThreadModel, a: number): Run {
     const timeout = { sec: 0, nsec: (a % 4) * 1e7 };
+    const there = [SIGUSR2, SIGALRM].some((sig) => K.sigismember(m.p.k, m.p.sigpend, sig));
     try {
       const { signo } = yield* S.sigtimedwait([SIGUSR2, SIGALRM], timeout);
       if (signo === SIGUSR2) m.taken++;
@@ -121,6 +122,7 @@ export class SignalCalls {
       return `${signo}`;
     } catch (error) {
       const errno = errnoOf(error);
+      assert.ok(!there, "a signal was pending, and is not taken");
       assert.ok(
         errno === K.EAGAIN || (errno === K.ECANCELED && t.wakeups > 0),
         `errno ${errno}, but nobody woke it`,
