@@ -724,10 +724,10 @@ function* migrateLid(lid: number): Run {
 /** Deeds with their weights. */
 const TABLE: readonly Deed[] = (
   [
-    [createJoinable, 2],
+    [createJoinable, 3],
     [createDetached, 3],
     [createSuspended, 3],
-    [waitLid, 8],
+    [waitLid, 10],
     [waitAny, 6],
     [detach, 9],
     [suspendAndContinue, 6],
