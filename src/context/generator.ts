@@ -220,7 +220,10 @@ export function failing(error: unknown): Body {
 
 /** What a thread's function has returned, or a body that fails for want of one. */
 export function bodyFrom(returned: unknown): Body {
-  if (typeof (returned as Partial<Body> | null | undefined)?.next === "function") return returned as Body;
+  if (typeof (returned as Partial<Body> | null | undefined)?.next === "function") {
+    // An asynchronous generator gives promises of steps, and would never come to its end.
+    if (!(Symbol.asyncIterator in (returned as object))) return returned as Body;
+  }
   const what = returned === null || returned === undefined ? returned : `a value of type ${typeof returned}`;
   return failing(new TypeError(`a thread's function must be a generator function: it returned ${what}`));
 }

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { run, Thread } from "lwp";
-import { lwp, lwpRun, output, program } from "../support/host.js";
+import { lwp, lwpRun, node, output, program } from "../support/host.js";
 
 test("a thread runs on the CPU that was asked for, a local one stays with its arguments as they are", async () => {
   const text = `
@@ -212,6 +212,17 @@ test("and so is await in a thread function", async () => {
   const { status, stderr } = await lwpRun("export function* main() { await Promise.resolve(1); }", 1);
   assert.equal(status, 2);
   assert.match(stderr, /"await" can only be used .*; a thread awaits by `yield\* until\(promise\)`/);
+});
+
+test("a process of an embedding program whose function makes an asynchronous generator ends as by an exception", async () => {
+  const text = `import { boot } from "lwp";
+    const machine = await boot({ cpus: 1 });
+    const p = machine.spawn(async function* () {});
+    console.log((await p.exited).signal);
+    await machine.shutdown();`;
+  const { status, stdout, stderr } = await node(["--input-type=module", "-e", text]);
+  assert.deepEqual([status, stdout], [0, "6\n"]);
+  assert.match(stderr, /must be a generator function: it returned a value of type object/);
 });
 
 test("run refuses what is no generator function", async () => {
