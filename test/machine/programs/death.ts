@@ -2,7 +2,7 @@
  * A worker CPU that dies while CPU 0 is idle, computes, or spins on a lock that the dead one holds: arguments how, and what
  * CPU 0 does; "hang": a third CPU computes and never looks up.
  */
-import { until } from "lwp";
+import { Thread, until } from "lwp";
 import * as K from "lwp/kernel";
 import * as S from "lwp/syscall";
 
@@ -36,13 +36,14 @@ const STATES: Record<string, () => Generator<K.Token, void, undefined>> = {
   },
 };
 
-let how: string;
-let what: string;
-
 export function* main(args: string[]) {
-  [how, what] = args;
+  // A program begins on any CPU.
+  yield* (yield* Thread.with({ cpu: 0 }).spawn(scene, args)).join();
+}
+
+export function* scene([how, what, other]: string[]) {
   const { k } = K.cur.lwp;
-  if (args[2] === "hang") {
+  if (other === "hang") {
     K.createLwp(K.cur.lwp, 0, { kind: K.CTX_STEP, entry: 1, realm: 3 });
     while (Atomics.load(k.w, k.scratch) === 0) yield* S.schedYield();
   }
