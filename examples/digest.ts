@@ -3,7 +3,7 @@
  * sources of the project it stands in.
  */
 import { createHash } from "node:crypto";
-import { readdirSync, readFileSync, statSync } from "node:fs";
+import { closeSync, openSync, readdirSync, readSync, statSync } from "node:fs";
 import { cpus } from "node:os";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -17,6 +17,9 @@ interface Digest {
   /** Which realm computed it; 0 is the booting one. */
   readonly realm: number;
 }
+
+/** How much of a file is in memory at a time. */
+const PART_BYTES = 1 << 16;
 
 export function* main(args: string[]) {
   const files = args.length > 0 ? args : projectFiles();
@@ -44,13 +47,19 @@ function showProgress(done: number, all: number): void {
 }
 
 function* digest(file: string) {
-  const data = readFileSync(file);
-  return {
-    file,
-    bytes: data.length,
-    sha256: createHash("sha256").update(data).digest("hex"),
-    realm: threadId,
-  };
+  const hash = createHash("sha256");
+  const part = Buffer.allocUnsafe(PART_BYTES);
+  const fd = openSync(file, "r");
+  let bytes = 0;
+  try {
+    for (let n = -1; n !== 0; bytes += n) {
+      n = readSync(fd, part);
+      hash.update(part.subarray(0, n));
+    }
+  } finally {
+    closeSync(fd);
+  }
+  return { file, bytes, sha256: hash.digest("hex"), realm: threadId };
 }
 
 /** The TypeScript and Markdown files of this project, sorted. */

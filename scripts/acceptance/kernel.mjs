@@ -40,7 +40,8 @@ export const lines = [
         const files = Array.from({ length: 400 }, (_, i) => {
           data.writeInt32LE(i);
           const file = join(folder, `${i}`);
-          writeFileSync(file, data);
+          // On the disk before the clock starts: else the host writes them out meanwhile.
+          writeFileSync(file, data, { flush: true });
           return file;
         });
         const wall = { 1: [], 2: [] };
