@@ -553,7 +553,7 @@ function* spawn(me: Agent): Run {
   const results = [value * 2, [text, value], new RangeError(text), null];
   const local = chance(4) === 0;
   const thread = local
-    ? yield* Thread.spawn(function* () {
+    ? yield* Thread.with({ local: true }).spawn(function* () {
         return yield* task(kind, value, text);
       })
     : yield* Thread.spawn(task, kind, value, text);
