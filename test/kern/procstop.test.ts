@@ -61,6 +61,17 @@ function deaf(words: () => number): () => K.Body {
   };
 }
 
+/** A process that stops, whose only LWP computes and will have to wait for `proc_lock`: another CPU has it. */
+function waitsForProcLock() {
+  const { box, body } = computing();
+  const { m, p } = process([body], { cpus: 2 });
+  m.until(() => box.steps > 2);
+  stop(m, p);
+  const { procLock } = m.k.g;
+  m.k.w[procLock] = 2;
+  return { box, m, p, procLock };
+}
+
 describe("procStop", () => {
   test("PRC-91: who sleeps interruptibly stops where it is; others are told; a callout comes at the next tick", () => {
     let cv = 0;
@@ -257,12 +268,7 @@ describe("sigswitch", () => {
   });
 
   test("PRC-94: while the last one waits for proc_lock a continue may slip in: then it does not stop", () => {
-    const { box, body } = computing();
-    const { m, p } = process([body], { cpus: 2 });
-    m.until(() => box.steps > 2);
-    stop(m, p);
-    const { procLock } = m.k.g;
-    m.k.w[procLock] = 2;
+    const { box, m, p, procLock } = waitsForProcLock();
     const waited: boolean[] = [];
     m.whileWaiting(() => {
       K.asCpu(m.cpu(1), () => {
@@ -280,12 +286,7 @@ describe("sigswitch", () => {
   });
 
   test("PRC-94: while the last one waits for proc_lock its process may be killed: then it exits, and does not stop", () => {
-    const { box, body } = computing();
-    const { m, p } = process([body], { cpus: 2 });
-    m.until(() => box.steps > 2);
-    stop(m, p);
-    const { procLock } = m.k.g;
-    m.k.w[procLock] = 2;
+    const { m, p, procLock } = waitsForProcLock();
     m.whileWaiting(() => {
       K.asCpu(m.cpu(1), () => {
         K.spinExit(m.k, procLock);
