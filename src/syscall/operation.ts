@@ -24,8 +24,8 @@ const OPERATION = Symbol("operation");
 /**
  * Makes a class one of operations: one that a call has left lying about is known for what it is, and to use it as anything else
  * says what to do. `await`, arithmetic, a template, JSON, and what only its value has (`r.done`, `t.join()`, `using`) throw,
- * since nobody would ever iterate it; `console.log` shows a line. Costs an operation nothing, since it is on the prototype. `syscall` is its name, unless its
- * instances have one.
+ * since nobody would ever iterate it; `console.log` shows a line. Costs an operation nothing, since it is on the prototype.
+ * `syscall` is its name, unless its instances have one.
  */
 export function guardOperation(prototype: object, syscall?: string): void {
   Object.defineProperties(prototype, {
