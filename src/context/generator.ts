@@ -5,6 +5,7 @@
  * a token to leave for good. What ends the program's code ends the LWP: the context then runs the exit, which may sleep
  * as well. A program whose LWP is told to exit is dropped where it stands: like a killed process, it runs no `finally`.
  */
+import { CpuRecord } from "../sys/cpu.js";
 import { cur } from "../sys/current.js";
 import { KernelAssertion } from "../sys/errno.js";
 import type { Context, Lwp } from "../sys/lwp.js";
@@ -235,6 +236,8 @@ function* finishExit(l: Lwp, how: number): Generator<void, void, void> {
   lwpExitFinish(l);
 }
 
+const CURLWP = CpuRecord.offset.curlwp;
+
 const NOTHING = Symbol("nothing");
 
 /** The one `next` of all generators: found here once, not by looking it up on each of their many prototypes. */
@@ -244,7 +247,8 @@ const GENERATOR_NEXT = Object.getPrototypeOf(function* () {}).prototype.next as 
 
 /** Whether the LWP really gave way: to another, to what its CPU is asked for, or at the end of a step. */
 function hasLeft(l: Lwp): boolean {
-  return cur.next !== l || l.stepped || cur.cpu.attention !== 0;
+  const ci = cur.cpu;
+  return ci.w[ci.at + CURLWP] !== l.index || l.stepped || ci.attention !== 0;
 }
 
 /** What was yielded, for an error. */

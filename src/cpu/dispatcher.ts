@@ -21,7 +21,7 @@ import { atomicAnd } from "../kern/spin.js";
 import { contextSaved, miSwitch } from "../kern/switch.js";
 import { xcPoll } from "../kern/xcall.js";
 
-const ATTENTION = CpuRecord.offset.attention;
+const { attention: ATTENTION, curlwp: CURLWP } = CpuRecord.offset;
 
 /** Why `dispatch` returned. */
 export const STOP_IDLE = 0;
@@ -37,7 +37,6 @@ export function dispatch(ci: Cpu, steps: number): number {
   const { k } = ci;
   const saved = { ...cur };
   cur.cpu = ci;
-  cur.next = ci.curlwp;
   cur.kicks = 0;
   try {
     return loop(k, ci, steps);
@@ -49,8 +48,9 @@ export function dispatch(ci: Cpu, steps: number): number {
 
 function loop(k: Kernel, ci: Cpu, steps: number): number {
   const attention = ci.at + ATTENTION;
+  const curlwp = ci.at + CURLWP;
   for (let left = steps; ; ) {
-    const l = cur.next;
+    const l = k.lwpAt(k.w[curlwp]);
     cur.lwp = l;
     if (k.w[attention] !== 0) {
       const stop = attend(k, ci);
@@ -116,7 +116,6 @@ export function asCpu<T>(ci: Cpu, body: () => T): T {
   const saved = { ...cur };
   cur.cpu = ci;
   cur.lwp = ci.curlwp;
-  cur.next = cur.lwp;
   cur.kicks = 0;
   try {
     return body();

@@ -16,7 +16,7 @@ import { lwpFind } from "./lwpref.js";
 import {
   bucketQueue,
   sleepqBlock,
-  sleepqEnqueue,
+  sleepqEnqueuePacked,
   sleepqRemove,
   sleeptabBucket,
   sleepqUnblock,
@@ -54,7 +54,7 @@ export function parkBlock(l: Lwp, hint: number, ticks: number): number {
     return PARK_PENDING;
   }
   lwpUnlockTo(l, bucket);
-  sleepqEnqueue(l, bucketQueue(bucket), wchan, PARKED, SOBJ_PARK);
+  sleepqEnqueuePacked(l, bucketQueue(bucket), wchan, PARKED[0], PARKED[1], SOBJ_PARK);
   return sleepqBlock(l, ticks, true);
 }
 

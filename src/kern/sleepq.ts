@@ -101,15 +101,27 @@ export function sleepqEnqueue(
   wmesg: string | Wmesg,
   sobj: number,
 ): void {
+  const [first, second] = typeof wmesg === "string" ? packText(wmesg) : wmesg;
+  sleepqEnqueuePacked(l, sleepq, wchan, first, second, sobj);
+}
+
+/** The same; `first` and `second` are the words of the message. */
+export function sleepqEnqueuePacked(
+  l: Lwp,
+  sleepq: number,
+  wchan: number,
+  first: number,
+  second: number,
+  sobj: number,
+): void {
   const { k, w, at } = l;
   const running = w[at + STAT] === LSONPROC && (w[at + WCHAN] | w[at + SLEEPQ]) === 0;
   kassert(k, running, "sleepqEnqueue: not a running LWP");
   w[at + SYNCOBJ] = sobj;
   w[at + WCHAN] = wchan;
   w[at + SLEEPQ] = sleepq;
-  const message = typeof wmesg === "string" ? packText(wmesg) : wmesg;
-  w[at + WMESG] = message[0];
-  w[at + WMESG + 1] = message[1];
+  w[at + WMESG] = first;
+  w[at + WMESG + 1] = second;
   w[at + SLPTIME] = 0;
   w[at + SLEEPERR] = 0;
   setStat(l, LSSLEEP);

@@ -147,7 +147,6 @@ export function miSwitch(l: Lwp): boolean {
   w[c + NSWITCH]++;
   if ((w[at + LWPCTL] | w[next.at + LWPCTL]) !== 0) publishSwitch(l, next, ci);
   w[c + CURLWP] = next.index;
-  cur.next = next;
   if ((w[k.probesAt] & SWITCH_HOOKS) !== 0) tellSwitch(l, next, ci);
   spinExit(k, covering);
   delayPoint(k, AT_SWITCH_UNLOCKED);
@@ -198,7 +197,6 @@ export function lwpExitSwitchaway(l: Lwp): void {
   // From here the LWP's record may be freed at any moment: `curlwp` goes first, LP_RUNNING last.
   const flags = l.pflag & ~LP_RUNNING;
   ci.curlwp = next;
-  cur.next = next;
   atomicStore(k, l.at + PFLAG, flags);
   delayPoint(k, AT_EXIT_AWAY);
 }

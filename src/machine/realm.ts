@@ -20,6 +20,7 @@ import type { StepFunction } from "../context/step.js";
 import { asCpu } from "../cpu/dispatcher.js";
 import { HostPort } from "../cpu/hostport.js";
 import { cpuLoop, type LoopOptions } from "../cpu/loop.js";
+import { attachCompiled } from "../kern/compiled.js";
 import { hostwaitAdd } from "../kern/hostwait.js";
 import { kernelAttach } from "../kern/init.js";
 import { panic } from "../kern/panic.js";
@@ -151,6 +152,7 @@ export class Realm {
   /** Runs the CPU until the machine stops. A failure of the kernel's own code stops the machine. */
   async runCpu(ci: Cpu, options: Omit<LoopOptions, "errands">, letters: () => Letter | null): Promise<void> {
     this.ci = ci;
+    attachCompiled(this.k, ci);
     try {
       await cpuLoop(ci, { ...options, errands: () => this.#errands(letters) });
     } catch (error) {

@@ -145,7 +145,12 @@ function moduleCode(): Uint8Array {
 }
 
 function byWasm(memory: WasmMemory): Atomic {
+  return instanceOn(memory, moduleCode(), {}) as Atomic;
+}
+
+/** What a module exports that works on `memory`, with `imports` besides. */
+export function instanceOn(memory: WasmMemory, code: Uint8Array, imports: object): object {
   if (WebAssembly === undefined) throw new Error("there is no WebAssembly here");
-  const module = new WebAssembly.Module(moduleCode());
-  return new WebAssembly.Instance(module, { k: { memory } }).exports as Atomic;
+  const module = new WebAssembly.Module(code);
+  return new WebAssembly.Instance(module, { k: { memory, ...imports } }).exports;
 }

@@ -11,8 +11,6 @@ interface Current {
   cpu: Cpu;
   /** The LWP on whose behalf it does. */
   lwp: Lwp;
-  /** What this CPU runs next: `ci.curlwp`, kept here because every switch asks for it. */
-  next: Lwp;
   /** CPUs to be notified once no lock is held, as bits of their index - 1. */
   kicks: number;
 }
@@ -20,6 +18,5 @@ interface Current {
 export const cur: Current = {
   cpu: null as unknown as Cpu,
   lwp: null as unknown as Lwp,
-  next: null as unknown as Lwp,
   kicks: 0,
 };

@@ -217,6 +217,9 @@ export interface Slots {
   lwpExit(l: Lwp): void;
 }
 
+/** Functions of compiled code (kern/compiled.ts): views are passed as their addresses, null as 0. */
+export type Compiled = Readonly<Record<string, (...args: number[]) => number>>;
+
 export class Kernel {
   /** What another realm attaches to. */
   readonly memory: SharedMemory | ArrayBuffer;
@@ -254,6 +257,8 @@ export class Kernel {
   /** User returns of this realm, where they drive the clock; on a stepwise machine, polls since the last step. */
   polls = 0;
   readonly hz = HZ;
+  /** Compiled code of this realm; null = there is none, and JavaScript runs. */
+  compiled: Compiled | null = null;
   /** What the machine-independent kernel asks of the machine under it. */
   port!: Port;
   /** Host side: what the thread library needs of this realm (thread/host.ts); null = it is not attached. */

@@ -1,0 +1,903 @@
+// Compiles functions of the kernel to WebAssembly: those that work on words alone.
+//
+// A view is its address (null = 0), a number an i32, or an f64 where a double of the record comes from; booleans are i32. `k.x`
+// that never changes is a global of the instance; `k.mp` is true and `k.delays` false, since only such machines run this code.
+// `cur.cpu` is the realm's only CPU, and `cur.lwp` what that runs. A kernel assertion is a call with the number of its message.
+// What a function calls is compiled as well, if it can be; else it is a call of the JavaScript function, with views made of
+// addresses and back. So is everything that happens rarely.
+
+import { f64Bytes, leb, sleb, valueType } from "./module.mjs";
+
+/** It is not of the subset: whoever calls it calls the JavaScript function. */
+class Unsupported extends Error {}
+
+const unsupported = (node, why) => {
+  throw new Unsupported(`${why ?? node.type} (${node.start})`);
+};
+
+const OP = {
+  unreachable: 0x00, block: 0x02, loop: 0x03, if: 0x04, else: 0x05, end: 0x0b, br: 0x0c, brIf: 0x0d, return: 0x0f,
+  drop: 0x1a, select: 0x1b, get: 0x20, set: 0x21, tee: 0x22, load: 0x28, f64load: 0x2b, store: 0x36, f64store: 0x39,
+  i32: 0x41, f64: 0x44, eqz: 0x45, clz: 0x67, add: 0x6a, sub: 0x6b, mul: 0x6c, divU: 0x6e, remS: 0x6f, and: 0x71,
+  shl: 0x74, toF64: 0xb7, brTable: 0x0e,
+}; // prettier-ignore
+
+const I32_BINARY = {
+  "+": 0x6a, "-": 0x6b, "*": 0x6c, "%": 0x6f, "&": 0x71, "|": 0x72, "^": 0x73, "<<": 0x74, ">>": 0x75, ">>>": 0x76,
+  "===": 0x46, "!==": 0x47, "<": 0x48, ">": 0x4a, "<=": 0x4c, ">=": 0x4e,
+}; // prettier-ignore
+const F64_BINARY = {
+  "+": 0xa0, "-": 0xa1, "*": 0xa2, "/": 0xa3, "===": 0x61, "!==": 0x62, "<": 0x63, ">": 0x64, "<=": 0x65, ">=": 0x66,
+}; // prettier-ignore
+const COMPARES = new Set(["===", "!==", "<", ">", "<=", ">="]);
+/** Atomic operations: their code after 0xfe, and whether they leave a value. */
+const ATOMIC = { load: 0x10, store: 0x17, add: 0x1e, and: 0x2c, or: 0x33, cas: 0x48 };
+const PORT = { now: "f64", mayRun: "i32", relax: "void", notify: "void", selfClock: "void" };
+/** Fields of the kernel that change. */
+const MUTABLE = new Set(["polls"]);
+
+/** Functions of at most so many bytes stand where they are called: V8 puts no WebAssembly function into another. */
+const INLINE_BYTES = 400;
+
+const isRec = (type) => type.startsWith("rec:") || type === "null";
+const EMPTY = 0x40;
+
+export class Compiler {
+  /** By name of function: `{ name, params, results, locals, code, exported }`. */
+  functions = new Map();
+  /** By name: `{ name, params, results, text }`; `text` is the JavaScript of the imported function. */
+  imports = new Map();
+  globals = new Set();
+  /** Messages of assertions, by number. */
+  messages = [];
+  /** Functions of JavaScript that the imports call: module -> names. */
+  hosts = new Map();
+  /** Why functions are not compiled. */
+  refused = new Map();
+  #sources;
+  #records;
+
+  /** `records`: by type's name, `{ record, pool }`, where the pool is null for what there is one of. */
+  constructor(sources, records) {
+    this.#sources = sources;
+    this.#records = records;
+  }
+
+  record(type) {
+    return this.#records[type.slice(4)];
+  }
+
+  /** Type of a record's view by its name in references. */
+  named(name) {
+    const type = Object.keys(this.#records).find((t) => this.#records[t].record.name.toLowerCase() === name);
+    return type === undefined ? null : `rec:${type}`;
+  }
+
+  typeOf(text) {
+    const type = text.replace(" | null", "");
+    if (type === "Kernel") return "k";
+    if (type === "number" || type === "boolean") return "i32";
+    if (type === "void" || type === "never") return "void";
+    return type in this.#records ? `rec:${type}` : null;
+  }
+
+  /** Compiles `name` of a module for JavaScript to call. */
+  async entry(moduleName, name) {
+    const f = await this.callee(moduleName, name, null);
+    if (f === null) throw new Error(`${moduleName}: ${name} cannot be compiled: ${this.refused.get(name)}`);
+    f.exported = true;
+    return f;
+  }
+
+  /** The compiled function, or null if it must stay JavaScript. `args`: types of the arguments, null = as declared. */
+  async callee(moduleName, name, args) {
+    const known = this.functions.get(name);
+    if (known !== undefined) return known;
+    if (this.refused.has(name)) return null;
+    const module = await this.#sources.module(moduleName);
+    const fn = module.functions.get(name);
+    if (fn === undefined) return null;
+    // Nobody calls itself: a second call while it is being compiled stays outside.
+    this.refused.set(name, "it calls itself");
+    const saved = [new Map(this.imports), new Set(this.globals), [...this.messages], new Set(this.functions.keys())];
+    try {
+      const compiled = await new FunctionCompiler(this, module, fn).compile(name, args);
+      this.functions.set(name, compiled);
+      this.refused.delete(name);
+      return compiled;
+    } catch (error) {
+      if (!(error instanceof Unsupported)) throw error;
+      [this.imports, this.globals, this.messages] = saved;
+      for (const other of this.functions.keys()) if (!saved[3].has(other)) this.functions.delete(other);
+      this.refused.set(name, error.message);
+      return null;
+    }
+  }
+
+  global(name) {
+    this.globals.add(name);
+    return { global: name };
+  }
+
+  import(name, params, results, text) {
+    if (!this.imports.has(name)) this.imports.set(name, { name, params, results, text });
+    return { call: name };
+  }
+
+  message(text) {
+    const at = this.messages.indexOf(text);
+    return at >= 0 ? at : this.messages.push(text) - 1;
+  }
+
+  module(name) {
+    return this.#sources.module(name);
+  }
+
+  /** Forgets the functions and imports that nobody calls. */
+  prune() {
+    const called = new Set();
+    const visit = (f) => {
+      if (f === undefined || called.has(f.name)) return;
+      called.add(f.name);
+      for (const c of f.code) if (c.call !== undefined) visit(this.functions.get(c.call) ?? this.imports.get(c.call));
+    };
+    for (const f of this.imports.values()) f.code = [];
+    for (const f of this.functions.values()) if (f.exported) visit(f);
+    for (const table of [this.functions, this.imports]) for (const name of table.keys()) if (!called.has(name)) table.delete(name);
+  }
+}
+
+class FunctionCompiler {
+  #c;
+  #module;
+  #fn;
+  #out = [];
+  #locals = [];
+  #params = 0;
+  #scopes = [new Map()];
+  #result = null;
+  /** Labels that are open: "break", "continue" or null, innermost last. */
+  #labels = [];
+  /** Labels that are open around what is inlined; null = a return is one. */
+  #inlined = null;
+
+  constructor(compiler, module, fn) {
+    this.#c = compiler;
+    this.#module = module;
+    this.#fn = fn;
+  }
+
+  async compile(name, args) {
+    const { node, params, result } = this.#fn;
+    if (node.generator || node.async || params === undefined) unsupported(node, "no plain function");
+    const types = [];
+    const kinds = params.map((p, i) => this.#c.typeOf(p.type) ?? unsupported(node, `parameter ${p.name}: ${p.type}`));
+    kinds.forEach((kind, i) => {
+      if (kind === "k") return this.#bind(params[i].name, { type: "k" });
+      const type = kind === "i32" && args !== null && args[i] === "f64" ? "f64" : kind;
+      this.#bind(params[i].name, { type, local: types.length });
+      types.push(type);
+    });
+    this.#params = types.length;
+    const declared = this.#c.typeOf(result);
+    if (declared === null) unsupported(node, `result ${result}`);
+    if (declared !== "i32") this.#result = declared;
+    await this.#statement(node.body);
+    const type = this.#result ?? "void";
+    if (type !== "void") this.#emit(OP.unreachable);
+    return {
+      name,
+      params: types,
+      kinds,
+      declared: params,
+      returns: result,
+      result: type,
+      results: type === "void" ? [] : [type],
+      locals: this.#locals,
+      code: this.#out,
+      exported: false,
+      module: this.#module.name,
+    };
+  }
+
+  // --- names, locals, code --------------------------------------------------------------------
+
+  #emit(...code) {
+    this.#out.push(...code);
+  }
+
+  #bind(name, value) {
+    this.#scopes.at(-1).set(name, value);
+  }
+
+  #local(type) {
+    return this.#params + this.#locals.push(type) - 1;
+  }
+
+  #lookup(name) {
+    for (const scope of this.#scopes.toReversed()) if (scope.has(name)) return scope.get(name);
+    if (name === "undefined") return unsupported({ type: name });
+    if (name === "cur") return { type: "cur" };
+    return name in this.#module.constants ? { type: "const", value: this.#module.constants[name] } : null;
+  }
+
+  /** The code of `body`, apart, and what it returns. */
+  async #apart(body) {
+    const out = this.#out;
+    this.#out = [];
+    try {
+      const value = await body();
+      return [this.#out, value];
+    } finally {
+      this.#out = out;
+    }
+  }
+
+  #number(n) {
+    if (!Number.isInteger(n)) {
+      this.#emit(OP.f64, ...f64Bytes(n));
+      return "f64";
+    }
+    this.#emit(OP.i32, ...sleb(n | 0));
+    return "i32";
+  }
+
+  // --- statements -----------------------------------------------------------------------------
+
+  async #statement(node) {
+    switch (node.type) {
+      case "BlockStatement":
+        this.#scopes.push(new Map());
+        for (const s of node.body) await this.#statement(s);
+        this.#scopes.pop();
+        return;
+      case "EmptyStatement":
+        return;
+      case "VariableDeclaration":
+        for (const d of node.declarations) await this.#declare(d);
+        return;
+      case "ExpressionStatement":
+        return this.#effect(node.expression);
+      case "IfStatement":
+        await this.#condition(node.test);
+        this.#emit(OP.if, EMPTY);
+        this.#labels.push(null);
+        await this.#statement(node.consequent);
+        if (node.alternate !== null) {
+          this.#emit(OP.else);
+          await this.#statement(node.alternate);
+        }
+        this.#labels.pop();
+        return this.#emit(OP.end);
+      case "WhileStatement":
+      case "ForStatement":
+        return this.#loop(node);
+      case "BreakStatement":
+      case "ContinueStatement": {
+        if (node.label !== null) unsupported(node);
+        const to = this.#labels.lastIndexOf(node.type === "BreakStatement" ? "break" : "continue");
+        return this.#emit(OP.br, ...leb(this.#labels.length - 1 - to));
+      }
+      case "ReturnStatement":
+        return this.#return(node);
+      default:
+        return unsupported(node);
+    }
+  }
+
+  async #return({ argument }) {
+    if (argument === null) return this.#leave();
+    if (this.#result === "void") {
+      await this.#effect(argument);
+      return this.#leave();
+    }
+    const type = await this.#expression(argument);
+    this.#result ??= type;
+    if (type !== this.#result && !(isRec(type) && isRec(this.#result))) unsupported(argument, `returns ${type}`);
+    this.#leave();
+  }
+
+  #leave() {
+    if (this.#inlined === null) this.#emit(OP.return);
+    else this.#emit(OP.br, ...leb(this.#labels.length - this.#inlined));
+  }
+
+  /** break -> the outer block; continue -> the inner one, behind which the update stands. */
+  async #loop(node) {
+    this.#scopes.push(new Map());
+    if (node.init) {
+      if (node.init.type === "VariableDeclaration") await this.#statement(node.init);
+      else await this.#effect(node.init);
+    }
+    this.#emit(OP.block, EMPTY, OP.loop, EMPTY);
+    this.#labels.push("break", null);
+    if (node.test) {
+      await this.#condition(node.test);
+      this.#emit(OP.eqz, OP.brIf, 1);
+    }
+    this.#emit(OP.block, EMPTY);
+    this.#labels.push("continue");
+    await this.#statement(node.body);
+    this.#labels.pop();
+    this.#emit(OP.end);
+    if (node.update) await this.#effect(node.update);
+    this.#emit(OP.br, 0, OP.end, OP.end);
+    this.#labels.length -= 2;
+    this.#scopes.pop();
+  }
+
+  async #declare({ id, init }) {
+    if (id.type === "ObjectPattern") {
+      const [, of] = await this.#apart(() => this.#expression(init));
+      for (const { key, value } of id.properties) {
+        const member = { type: "MemberExpression", object: init, property: key, start: init.start };
+        if (!isRec(of) || !["k", "w"].includes(key.name)) await this.#define(value.name, member);
+        else this.#bind(value.name, { type: key.name });
+      }
+      return;
+    }
+    if (init === null) unsupported(id, "a variable without a value");
+    await this.#define(id.name, init);
+  }
+
+  async #define(name, init) {
+    const [code, type] = await this.#apart(() => this.#expression(init));
+    if (code.length === 0) return this.#bind(name, { type });
+    const local = this.#local(type);
+    this.#emit(...code, OP.set, ...leb(local));
+    this.#bind(name, { type, local });
+  }
+
+  // --- expressions ----------------------------------------------------------------------------
+
+  /** For its effect alone. */
+  async #effect(node) {
+    if (node.type === "AssignmentExpression") return this.#assign(node);
+    if (node.type === "UpdateExpression") {
+      const right = { type: "Literal", value: 1 };
+      return this.#assign({ left: node.argument, operator: node.operator === "++" ? "+=" : "-=", right, start: node.start });
+    }
+    const type = await this.#expression(node);
+    if (type !== "void") this.#emit(OP.drop);
+  }
+
+  /** Leaves 0, or something else. */
+  async #condition(node) {
+    const type = await this.#expression(node);
+    if (type === "f64" || type === "void") unsupported(node, `a condition of type ${type}`);
+  }
+
+  /** Leaves the value, unless the type says that there is none: k, w, d, cur, atomic and so on. */
+  async #expression(node) {
+    switch (node.type) {
+      case "Literal":
+        if (node.value === null) {
+          this.#emit(OP.i32, 0);
+          return "null";
+        }
+        if (typeof node.value === "boolean") return this.#number(Number(node.value));
+        return typeof node.value === "number" ? this.#number(node.value) : unsupported(node, "text");
+      case "Identifier": {
+        const found = this.#lookup(node.name) ?? unsupported(node, `unknown ${node.name}`);
+        if (found.type === "const") {
+          return typeof found.value === "number" ? this.#number(found.value) : unsupported(node, node.name);
+        }
+        if (found.local !== undefined) this.#emit(OP.get, ...leb(found.local));
+        return found.type;
+      }
+      case "MemberExpression":
+        return this.#member(node);
+      case "CallExpression":
+        return this.#call(node);
+      case "UnaryExpression":
+        return this.#unary(node);
+      case "BinaryExpression":
+        return this.#binary(node);
+      case "LogicalExpression":
+        return this.#logical(node);
+      case "ConditionalExpression":
+        return this.#conditional(node);
+      case "UpdateExpression": {
+        const { argument } = node;
+        const found = argument.type === "Identifier" ? this.#lookup(argument.name) : null;
+        if (found?.local === undefined || node.prefix) unsupported(node);
+        this.#emit(OP.get, ...leb(found.local));
+        await this.#effect(node);
+        return "i32";
+      }
+      default:
+        return unsupported(node);
+    }
+  }
+
+  async #unary({ operator, argument }) {
+    if (operator === "!") {
+      await this.#condition(argument);
+      this.#emit(OP.eqz);
+      return "i32";
+    }
+    if (operator === "-" && argument.type === "Literal") return this.#number(-argument.value);
+    if (operator === "-") {
+      this.#emit(OP.i32, 0);
+      await this.#expression(argument);
+      this.#emit(OP.sub);
+      return "i32";
+    }
+    if (operator === "~") {
+      await this.#expression(argument);
+      this.#emit(OP.i32, 0x7f, I32_BINARY["^"]);
+      return "i32";
+    }
+    return unsupported(argument, operator);
+  }
+
+  async #binary(node) {
+    const { operator } = node;
+    const value = this.#constant(node);
+    if (value !== null) return this.#number(value);
+    const [left, leftType] = await this.#apart(() => this.#expression(node.left));
+    const [right, rightType] = await this.#apart(() => this.#expression(node.right));
+    if (leftType === "f64" || rightType === "f64") {
+      const widen = (type) => (type === "f64" ? [] : [OP.toF64]);
+      if (F64_BINARY[operator] === undefined) unsupported(node, `${operator} of doubles`);
+      this.#emit(...left, ...widen(leftType), ...right, ...widen(rightType), F64_BINARY[operator]);
+      return COMPARES.has(operator) ? "i32" : "f64";
+    }
+    const op = I32_BINARY[operator] ?? unsupported(node, operator);
+    const views = isRec(leftType) || isRec(rightType);
+    if (views && operator !== "===" && operator !== "!==") unsupported(node, "arithmetic on views");
+    this.#emit(...left, ...right, op);
+    return "i32";
+  }
+
+  /** The value of an expression of constants, or null. */
+  #constant(node) {
+    if (node.type === "Literal") return typeof node.value === "number" ? node.value : null;
+    if (node.type === "Identifier") {
+      const found = this.#lookup(node.name);
+      return found?.type === "const" && Number.isInteger(found.value) ? found.value : null;
+    }
+    if (node.type !== "BinaryExpression" || !"+-*&|^<<>>".includes(node.operator)) return null;
+    const left = this.#constant(node.left);
+    const right = left === null ? null : this.#constant(node.right);
+    return right === null ? null : new Function("a", "b", `return a ${node.operator} b`)(left, right);
+  }
+
+  async #logical({ operator, left, right }) {
+    if (operator === "??") {
+      const type = await this.#expression(left);
+      return isRec(type) ? type : unsupported(left, "??");
+    }
+    await this.#condition(left);
+    this.#emit(OP.if, 0x7f);
+    this.#labels.push(null);
+    if (operator === "&&") {
+      await this.#condition(right);
+      this.#emit(OP.else, OP.i32, 0);
+    } else {
+      this.#emit(OP.i32, 1, OP.else);
+      await this.#condition(right);
+    }
+    this.#labels.pop();
+    this.#emit(OP.end);
+    return "i32";
+  }
+
+  async #conditional({ test, consequent, alternate }) {
+    await this.#condition(test);
+    this.#labels.push(null);
+    const [yes, yesType] = await this.#apart(() => this.#expression(consequent));
+    const [no, noType] = await this.#apart(() => this.#expression(alternate));
+    this.#labels.pop();
+    const type = yesType === "null" ? noType : yesType;
+    if (type !== noType && !(isRec(type) && isRec(noType))) unsupported(test, `${yesType} or ${noType}`);
+    this.#emit(OP.if, type === "f64" ? 0x7c : 0x7f, ...yes, OP.else, ...no, OP.end);
+    return type;
+  }
+
+  // --- memory ---------------------------------------------------------------------------------
+
+  /** Leaves the byte address of the word that `node` is the index of; returns the rest of it, which is constant. */
+  async #address(node) {
+    const terms = [];
+    let rest = 0;
+    const collect = (n) => {
+      const value = this.#constant(n);
+      if (value !== null && value >= 0) rest += value;
+      else if (n.type === "BinaryExpression" && n.operator === "+") [n.left, n.right].forEach(collect);
+      else terms.push(n);
+    };
+    collect(node);
+    if (terms.length === 0) this.#emit(OP.i32, 0);
+    for (const [i, term] of terms.entries()) {
+      const type = await this.#expression(term);
+      if (type !== "i32" && !isRec(type)) unsupported(term, `an address of type ${type}`);
+      if (i > 0) this.#emit(OP.add);
+    }
+    if (terms.length > 0) this.#emit(OP.i32, 2, OP.shl);
+    return rest * 4;
+  }
+
+  /** The same for a double's index. */
+  async #doubleAddress(node) {
+    if (node.type === "BinaryExpression" && node.operator === ">>" && this.#constant(node.right) === 1) {
+      return this.#address(node.left);
+    }
+    await this.#expression(node);
+    this.#emit(OP.i32, 3, OP.shl);
+    return 0;
+  }
+
+  /** Where `node` stands in memory: leaves the byte address; null if it is no place in memory. */
+  async #place(node) {
+    if (node.type !== "MemberExpression") return null;
+    if (node.computed) {
+      const [, array] = await this.#apart(() => this.#expression(node.object));
+      if (array === "w") return { type: "i32", offset: await this.#address(node.property) };
+      if (array === "d") return { type: "f64", offset: await this.#doubleAddress(node.property) };
+      return null;
+    }
+    const [code, of] = await this.#apart(() => this.#expression(node.object));
+    if (!of.startsWith("rec:")) return null;
+    const name = node.property.name;
+    if (name === "gen") {
+      this.#emit(...code, OP.i32, 2, OP.shl);
+      return { type: "i32", offset: 0 };
+    }
+    const { record, pool } = this.#c.record(of);
+    const field = record.fields[name];
+    if (field === undefined || field.kind === "text" || field.kind === "area") return null;
+    const type = field.kind === "ref" ? (this.#c.named(field.to) ?? unsupported(node, name)) : field.kind;
+    const cold = field.cold === true ? this.#local("i32") : null;
+    if (cold === null) {
+      this.#emit(...code, OP.i32, 2, OP.shl);
+    } else {
+      // Marks are for writers alone; #assign sets them.
+      this.#emit(...code, OP.tee, ...leb(cold));
+      this.#coldAt(of, record, pool);
+      this.#emit(OP.i32, 2, OP.shl);
+    }
+    return { type, offset: record.offset[name] * 4, cold };
+  }
+
+  /** Of an address that is left, that of the cold part. */
+  #coldAt(of, record, pool) {
+    this.#indexOf(of);
+    this.#emit(OP.i32, ...sleb(record.coldWords), OP.mul, this.#c.global(`${pool}.coldBase`), OP.add);
+  }
+
+  /** Of an address that is left and not null, the index. */
+  #indexOf(type) {
+    const { record, pool } = this.#c.record(type);
+    this.#emit(this.#c.global(`${pool}.zero`), OP.sub, OP.i32, ...sleb(record.words), OP.divU);
+  }
+
+  /** Of an index that is left, the address; of 0 null. */
+  #viewOf(type) {
+    const { record, pool } = this.#c.record(type);
+    const local = this.#local("i32");
+    this.#emit(OP.tee, ...leb(local), OP.i32, ...sleb(record.words), OP.mul);
+    this.#emit(this.#c.global(`${pool}.zero`), OP.add, OP.i32, 0, OP.get, ...leb(local), OP.select);
+  }
+
+  #load({ type, offset }) {
+    if (type === "f64") this.#emit(OP.f64load, 3, ...leb(offset));
+    else this.#emit(OP.load, 2, ...leb(offset));
+    if (isRec(type)) this.#viewOf(type);
+    return type;
+  }
+
+  async #assign(node) {
+    const { left, operator, right } = node;
+    const op = operator.slice(0, -1);
+    if (left.type === "Identifier") {
+      const found = this.#lookup(left.name);
+      if (found?.local === undefined) unsupported(left);
+      const value = op === "" ? right : { type: "BinaryExpression", operator: op, left, right, start: left.start };
+      const type = await this.#expression(value);
+      if (found.type === "null") found.type = type;
+      if (type !== found.type && !(isRec(type) && isRec(found.type))) unsupported(left, `${found.type} = ${type}`);
+      return this.#emit(OP.set, ...leb(found.local));
+    }
+    if (left.object?.name === "cur" && left.property.name === "kicks" && operator === "|=") {
+      await this.#expression(right);
+      return this.#emit(this.#c.import("cur.kicks", ["i32"], [], "(bits) => void (cur.kicks |= bits)"));
+    }
+    const place = await this.#place(left);
+    if (place === null) unsupported(left, "no place");
+    const { type, offset, cold } = place;
+    if (op !== "") {
+      const address = this.#local("i32");
+      this.#emit(OP.tee, ...leb(address), OP.get, ...leb(address));
+      this.#load({ type, offset });
+      const [code, of] = await this.#apart(() => this.#expression(right));
+      if (type === "f64") this.#emit(...code, ...(of === "f64" ? [] : [OP.toF64]), F64_BINARY[op] ?? unsupported(node));
+      else if (type === "i32" && of === "i32") this.#emit(...code, I32_BINARY[op] ?? unsupported(node));
+      else unsupported(node, `${type} ${operator} ${of}`);
+    } else {
+      const of = await this.#expression(right);
+      if (type === "f64" && of === "i32") this.#emit(OP.toF64);
+      else if (isRec(type) && of !== "null") await this.#reference(type);
+      else if (type !== of && !isRec(type)) unsupported(node, `${type} = ${of}`);
+    }
+    if (type === "f64") this.#emit(OP.f64store, 3, ...leb(offset));
+    else this.#emit(OP.store, 2, ...leb(offset));
+    if (cold !== null && cold !== undefined) {
+      this.#emit(OP.get, ...leb(cold), OP.i32, 2, OP.shl, OP.i32, 1, OP.store, 2, 8);
+    }
+  }
+
+  /** Of a view that is left, perhaps null, the index. */
+  async #reference(type) {
+    const local = this.#local("i32");
+    this.#emit(OP.tee, ...leb(local));
+    this.#indexOf(type);
+    this.#emit(OP.i32, 0, OP.get, ...leb(local), OP.select);
+  }
+
+  async #member(node) {
+    if (node.computed) return this.#element(node);
+    const name = node.property.name;
+    const constant = this.#constantMember(node);
+    if (constant !== null) return this.#number(constant);
+    const [code, of] = await this.#apart(() => this.#expression(node.object));
+    if (of === "cur") {
+      if (name === "cpu") this.#emit(this.#c.global("me"));
+      else if (name === "lwp") {
+        const { offset } = this.#c.record("rec:Cpu").record;
+        this.#emit(this.#c.global("me"), OP.i32, 2, OP.shl);
+        return this.#load({ type: "rec:Lwp", offset: offset.curlwp * 4 });
+      } else return unsupported(node, `cur.${name}`);
+      return "rec:Cpu";
+    }
+    if (of === "k") return this.#ofKernel(node, name);
+    if (of === "limits") {
+      this.#emit(this.#c.global(`limits.${name}`));
+      return "i32";
+    }
+    if (!of.startsWith("rec:")) return unsupported(node, `${of}.${name}`);
+    if (name === "k" || name === "w") return name;
+    if (name === "at") {
+      this.#emit(...code);
+      return "i32";
+    }
+    if (name === "index") {
+      this.#emit(...code);
+      this.#indexOf(of);
+      return "i32";
+    }
+    const { record } = this.#c.record(of);
+    if (record.fields[name]?.kind === "area") {
+      if (record.fields[name].cold === true) unsupported(node, name);
+      this.#emit(...code, OP.i32, ...sleb(record.offset[name]), OP.add);
+      return "i32";
+    }
+    const place = await this.#place(node);
+    return place === null ? unsupported(node, name) : this.#load(place);
+  }
+
+  /** `X.words` and the like. */
+  #constantMember({ object, property }) {
+    if (object.type !== "Identifier") return null;
+    const found = this.#lookup(object.name);
+    const value = found?.type === "const" ? found.value?.[property.name] : undefined;
+    return typeof value === "number" ? value : null;
+  }
+
+  #ofKernel(node, name) {
+    if (name === "w" || name === "d") return name;
+    if (name === "atomic" || name === "port" || name === "slots" || name === "limits") return name;
+    if (name === "mp") return this.#number(1);
+    if (name === "delays" || name === "stepwise") return this.#number(0);
+    const view = /^(\w+)v$/.exec(name);
+    if (view !== null && this.#c.named(view[1]) !== null) return `views:${this.#c.named(view[1]).slice(4)}`;
+    if (name === "g") {
+      this.#emit(this.#c.global("g"));
+      return "rec:Globals";
+    }
+    const pool = this.#poolOf(name);
+    if (pool !== null) return `pool:${pool}`;
+    if (MUTABLE.has(name)) unsupported(node, `k.${name}`);
+    this.#emit(this.#c.global(`k.${name}`));
+    return "i32";
+  }
+
+  /** Type's name of a pool. */
+  #poolOf(name) {
+    for (const type of ["Lwp", "Cpu", "Proc", "Turnstile", "Cred", "Syncobj", "ThreadRec"]) {
+      if (this.#c.record(`rec:${type}`)?.pool === name) return type;
+    }
+    return null;
+  }
+
+  async #element(node) {
+    const { object, property } = node;
+    const table = object.type === "Identifier" ? this.#lookup(object.name) : null;
+    if (table?.type === "const" && Array.isArray(table.value)) return this.#table(table.value, property);
+    const [, of] = await this.#apart(() => this.#expression(object));
+    if (of.startsWith("views:")) {
+      await this.#expression(property);
+      this.#viewOf(`rec:${of.slice(6)}`);
+      return `rec:${of.slice(6)}`;
+    }
+    const place = await this.#place(node);
+    return place === null ? unsupported(node, "no place") : this.#load(place);
+  }
+
+  /** An element of an array of constants. */
+  async #table(values, property) {
+    const at = this.#constant(property);
+    if (!values.every((v) => Number.isInteger(v))) unsupported(property, "a table of others than numbers");
+    if (at !== null) return this.#number(values[at]);
+    // Each value's block ends where it is pushed; a jump out of all of them is the last.
+    for (let i = 0; i <= values.length; i++) this.#emit(OP.block, i === 0 ? 0x7f : EMPTY);
+    await this.#expression(property);
+    this.#emit(OP.brTable, ...leb(values.length - 1), ...values.map((_, i) => i));
+    for (const [i, value] of values.entries()) {
+      this.#emit(OP.end, OP.i32, ...sleb(value), OP.br, ...leb(values.length - 1 - i));
+    }
+    this.#emit(OP.end);
+    return "i32";
+  }
+
+  // --- calls ----------------------------------------------------------------------------------
+
+  async #call(node) {
+    const { callee, arguments: args } = node;
+    if (callee.type === "MemberExpression") return this.#method(node, callee, args);
+    if (callee.type !== "Identifier") return unsupported(node);
+    if (callee.name === "kassert") return this.#assertion(args);
+    if (callee.name === "delayPoint") return "void";
+    const imported = this.#module.imports.get(callee.name);
+    const [moduleName, name] = imported ? [imported.module, imported.name] : [this.#module.name, callee.name];
+    const values = [];
+    const { params = [] } = (await this.#c.module(moduleName)).functions.get(name) ?? {};
+    // What is left out and has a number for that is passed.
+    const left = params.slice(args.length).map(({ value }) => ({ type: "Literal", value: Number(value) }));
+    for (const arg of [...args, ...left.filter(({ value }) => Number.isInteger(value))]) {
+      const [code, type] = await this.#apart(() => this.#expression(arg));
+      values.push({ code, type });
+    }
+    const f = await this.#c.callee(moduleName, name, values.map((v) => v.type));
+    if (f === null || f.declared.length !== values.length) return this.#host(moduleName, name, values);
+    const passed = values.filter((_, i) => f.kinds[i] !== "k");
+    for (const [i, value] of passed.entries()) this.#pass(value, f.params[i]);
+    if (f.code.length > INLINE_BYTES) this.#emit({ call: name });
+    else await this.#inline(moduleName, name, f);
+    return f.result;
+  }
+
+  /** The body of a function whose arguments are left. */
+  async #inline(moduleName, name, f) {
+    const saved = [this.#module, this.#scopes, this.#result, this.#inlined];
+    this.#module = await this.#c.module(moduleName);
+    this.#scopes = [new Map()];
+    this.#result = f.result;
+    const locals = f.params.map((type) => this.#local(type));
+    for (const local of locals.toReversed()) this.#emit(OP.set, ...leb(local));
+    let next = 0;
+    f.kinds.forEach((kind, i) => {
+      const local = kind === "k" ? undefined : next++;
+      const bound = local === undefined ? { type: "k" } : { type: f.params[local], local: locals[local] };
+      this.#bind(f.declared[i].name, bound);
+    });
+    this.#emit(OP.block, f.result === "void" ? EMPTY : valueType(f.result));
+    this.#labels.push("inlined");
+    this.#inlined = this.#labels.length;
+    await this.#statement(this.#module.functions.get(name).node.body);
+    if (f.result !== "void") this.#emit(OP.unreachable);
+    this.#emit(OP.end);
+    this.#labels.pop();
+    [this.#module, this.#scopes, this.#result, this.#inlined] = saved;
+  }
+
+  #pass({ code, type }, want) {
+    this.#emit(...code);
+    if (type === "i32" && want === "f64") this.#emit(OP.toF64);
+    else if (type !== want && !(isRec(type) && isRec(want))) unsupported({ start: 0 }, `passes ${type} for ${want}`);
+  }
+
+  async #assertion([, condition, message]) {
+    await this.#condition(condition);
+    this.#emit(OP.eqz, OP.if, EMPTY, OP.i32, ...sleb(this.#c.message(message.value)));
+    this.#emit(this.#c.import("panic", ["i32"], [], "(n) => panic(k, MESSAGES[n])"), OP.unreachable, OP.end);
+    return "void";
+  }
+
+  async #method(node, { object, property }, args) {
+    const name = property.name;
+    if (object.name === "Math") return this.#math(node, name, args);
+    if (object.name === "Atomics") return this.#atomics(node, name, args);
+    const [, of] = await this.#apart(() => this.#expression(object));
+    if (of === "atomic") return this.#atomic(node, name, args);
+    const views = of === "k" && name === "lwpAt" ? "Lwp" : of.startsWith("pool:") && name === "view" ? of.slice(5) : null;
+    if (views !== null) {
+      await this.#expression(args[0]);
+      this.#viewOf(`rec:${views}`);
+      return `rec:${views}`;
+    }
+    if (of !== "port" || PORT[name] === undefined) return unsupported(node, `${of}.${name}()`);
+    const types = [];
+    for (const arg of args) types.push(await this.#expression(arg));
+    const results = PORT[name] === "void" ? [] : [PORT[name]];
+    const names = types.map((_, i) => `a${i}`);
+    const text = `(${names.join(", ")}) => k.port.${name}(${types.map((t, i) => this.#toView(t, names[i])).join(", ")})`;
+    this.#emit(this.#c.import(`port.${name}`, types, results, text));
+    return PORT[name];
+  }
+
+  async #math(node, name, args) {
+    if (name === "clz32") {
+      await this.#expression(args[0]);
+      this.#emit(OP.clz);
+      return "i32";
+    }
+    if (name === "imul") {
+      for (const arg of args) await this.#expression(arg);
+      this.#emit(OP.mul);
+      return "i32";
+    }
+    if (name !== "max" && name !== "min") return unsupported(node, `Math.${name}`);
+    const locals = [this.#local("i32"), this.#local("i32")];
+    for (const [i, local] of locals.entries()) {
+      if ((await this.#expression(args[i])) !== "i32") unsupported(node);
+      this.#emit(OP.tee, ...leb(local));
+    }
+    const [a, b] = locals.map((l) => [OP.get, ...leb(l)]);
+    this.#emit(...a, ...b, I32_BINARY[name === "max" ? ">" : "<"], OP.select);
+    return "i32";
+  }
+
+  /** `k.atomic`. */
+  async #atomic(node, name, args) {
+    const offset = await this.#address(args[0]);
+    if (name === "release") {
+      const at = this.#local("i32");
+      this.#emit(OP.tee, ...leb(at), OP.i32, 0, 0xfe, ATOMIC.store, 2, ...leb(offset));
+      this.#emit(OP.get, ...leb(at), 0xfe, ATOMIC.load, 2, ...leb(offset + 4));
+      return "i32";
+    }
+    if (ATOMIC[name] === undefined) unsupported(node, name);
+    for (const arg of args.slice(1)) await this.#expression(arg);
+    this.#emit(0xfe, ATOMIC[name], 2, ...leb(offset));
+    return name === "store" ? "void" : "i32";
+  }
+
+  /** `Atomics` on the words. */
+  async #atomics(node, name, [, at, ...args]) {
+    const atomic = { load: "load", store: "store", or: "or", and: "and", add: "add", compareExchange: "cas" }[name];
+    if (atomic !== undefined) return this.#atomic(node, atomic, [at, ...args]);
+    if (name !== "notify") return unsupported(node, `Atomics.${name}`);
+    const offset = await this.#address(at);
+    await this.#expression(args[0]);
+    this.#emit(0xfe, 0x00, 2, ...leb(offset));
+    return "i32";
+  }
+
+  /** A call of the JavaScript function. */
+  async #host(moduleName, name, values) {
+    const module = await this.#c.module(moduleName);
+    const fn = module.functions.get(name) ?? unsupported({ start: 0 }, `${name} is no function`);
+    const params = values.filter(({ type }) => type !== "k");
+    if (params.some(({ type }) => type === "w" || type === "d")) unsupported({ start: 0 }, "memory as argument");
+    const result = this.#c.typeOf(fn.result ?? "?") ?? unsupported({ start: 0 }, `result of ${name}`);
+    const names = params.map((_, i) => `a${i}`);
+    let next = 0;
+    const list = values.map(({ type }) => (type === "k" ? "k" : this.#toView(type, names[next++])));
+    const call = `${name}(${list.join(", ")})`;
+    const text = `(${names.join(", ")}) => ${isRec(result) ? `addressOf(${call})` : call}`;
+    for (const { code } of params) this.#emit(...code);
+    const types = params.map(({ type }) => type);
+    this.#emit(this.#c.import(`${name}(${types})`, types, result === "void" ? [] : [result], text));
+    const hosts = this.#c.hosts.get(moduleName) ?? new Set();
+    this.#c.hosts.set(moduleName, hosts.add(name));
+    if (fn.result === "never") this.#emit(OP.unreachable);
+    return result;
+  }
+
+  /** JavaScript that makes an argument from what is passed for it. */
+  #toView(type, name) {
+    if (type === "null") return "null";
+    return isRec(type) ? `view(k.${this.#c.record(type).pool}, ${name})` : name;
+  }
+}
