@@ -80,7 +80,7 @@ const zero = (pool) => pool.base - pool.type.words;
 const view = (pool, at) => (at === 0 ? null : pool.view((at - zero(pool)) / pool.type.words));
 const addressOf = (v) => (v === null ? 0 : v.at);
 export const CODE = "${Buffer.from(bytes).toString("base64")}";
-export function environment(k, ci) {
+export function environment(k) {
   return {
 ${values.join("\n")}
 ${functions.join("\n")}
@@ -91,7 +91,6 @@ ${functions.join("\n")}
 
 function globalText(name) {
   const [of, field] = name.split(".");
-  if (name === "me") return "ci.at";
   if (name === "g") return "k.g.at";
   if (of === "k") return `Number(k.${field})`;
   if (of === "limits") return `k.limits.${field}`;

@@ -15,6 +15,7 @@ export * from "./cpu/quiet.js";
 export * from "./cpu/simulated.js";
 export * from "./cpu/slice.js";
 export * from "./kern/callout.js";
+export * from "./kern/compiled.js";
 export * from "./kern/condvar.js";
 export * from "./kern/affinity.js";
 export * from "./kern/cred.js";

@@ -1,8 +1,8 @@
 // Compiles functions of the kernel to WebAssembly: those that work on words alone.
 //
 // A view is its address (null = 0), a number an i32, or an f64 where a double of the record comes from; booleans are i32. `k.x`
-// that never changes is a global of the instance; `k.mp` is true and `k.delays` false, since only such machines run this code.
-// `cur.cpu` is the realm's only CPU, and `cur.lwp` what that runs. A kernel assertion is a call with the number of its message.
+// that never changes is a global of the instance; locks are always real ones.
+// `cur.cpu` is the global `me`, which whoever runs several CPUs in a realm sets, and `cur.lwp` what that runs. A kernel assertion is a call with the number of its message.
 // What a function calls is compiled as well, if it can be; else it is a call of the JavaScript function, with views made of
 // addresses and back. So is everything that happens rarely.
 
@@ -41,6 +41,8 @@ const INLINE_BYTES = 400;
 
 const isRec = (type) => type.startsWith("rec:") || type === "null";
 const EMPTY = 0x40;
+/** The current CPU. */
+const ME = { global: "me" };
 
 export class Compiler {
   /** By name of function: `{ name, params, results, locals, code, exported }`. */
@@ -642,10 +644,10 @@ class FunctionCompiler {
     if (constant !== null) return this.#number(constant);
     const [code, of] = await this.#apart(() => this.#expression(node.object));
     if (of === "cur") {
-      if (name === "cpu") this.#emit(this.#c.global("me"));
+      if (name === "cpu") this.#emit(ME);
       else if (name === "lwp") {
         const { offset } = this.#c.record("rec:Cpu").record;
-        this.#emit(this.#c.global("me"), OP.i32, 2, OP.shl);
+        this.#emit(ME, OP.i32, 2, OP.shl);
         return this.#load({ type: "rec:Lwp", offset: offset.curlwp * 4 });
       } else return unsupported(node, `cur.${name}`);
       return "rec:Cpu";
@@ -687,8 +689,7 @@ class FunctionCompiler {
   #ofKernel(node, name) {
     if (name === "w" || name === "d") return name;
     if (name === "atomic" || name === "port" || name === "slots" || name === "limits") return name;
-    if (name === "mp") return this.#number(1);
-    if (name === "delays" || name === "stepwise") return this.#number(0);
+    if (name === "mp" && this.#module.name === "kern/spin") return this.#number(1);
     const view = /^(\w+)v$/.exec(name);
     if (view !== null && this.#c.named(view[1]) !== null) return `views:${this.#c.named(view[1]).slice(4)}`;
     if (name === "g") {
@@ -747,7 +748,7 @@ class FunctionCompiler {
     if (callee.type === "MemberExpression") return this.#method(node, callee, args);
     if (callee.type !== "Identifier") return unsupported(node);
     if (callee.name === "kassert") return this.#assertion(args);
-    if (callee.name === "delayPoint") return "void";
+    if (callee.name === "delayPoint") return this.#delayPoint(args[1]);
     const imported = this.#module.imports.get(callee.name);
     const [moduleName, name] = imported ? [imported.module, imported.name] : [this.#module.name, callee.name];
     const values = [];
@@ -801,6 +802,13 @@ class FunctionCompiler {
     await this.#condition(condition);
     this.#emit(OP.eqz, OP.if, EMPTY, OP.i32, ...sleb(this.#c.message(message.value)));
     this.#emit(this.#c.import("panic", ["i32"], [], "(n) => panic(k, MESSAGES[n])"), OP.unreachable, OP.end);
+    return "void";
+  }
+
+  async #delayPoint(point) {
+    this.#emit(this.#c.global("k.delays"), OP.if, EMPTY);
+    await this.#host("kern/delay", "delayPoint", [{ type: "k" }, { type: "i32", code: [OP.i32, ...sleb(this.#constant(point))] }]);
+    this.#emit(OP.end);
     return "void";
   }
 

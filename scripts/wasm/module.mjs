@@ -29,7 +29,7 @@ const section = (id, content) => [id, ...leb(content.length), ...content];
 
 /**
  * The module. Functions, and imports, have `name`, `params` and `results`, as types; a function also `locals`, `code` and whether it
- * is exported, by its name. All imports are of "k", as is the memory; globals are words that never change.
+ * is exported, by its name. All imports are of "k", as is the memory; globals are words that never change, but for `me`, which is exported.
  */
 export function encodeModule(imports, globals, functions) {
   const types = [];
@@ -39,7 +39,7 @@ export function encodeModule(imports, globals, functions) {
     return at >= 0 ? at : types.push(type) - 1;
   };
   const numbers = new Map([...imports, ...functions].map(({ name }, i) => [name, i]));
-  const globalNumbers = new Map(globals.map((name, i) => [name, i]));
+  const globalNumbers = new Map([...globals, "me"].map((name, i) => [name, i]));
   const bytes = (code) =>
     code.flatMap((c) =>
       typeof c === "number"
@@ -58,14 +58,18 @@ export function encodeModule(imports, globals, functions) {
     return [...leb(body.length), ...body];
   });
   const declared = functions.map((f) => leb(typeOf(f)));
-  const exported = functions.filter((f) => f.exported);
+  const exported = functions
+    .filter((f) => f.exported)
+    .map(({ name }) => [...text(name), 0, ...leb(numbers.get(name))]);
+  const me = [...text("me"), 3, ...leb(globals.length)];
   const names = functions.map(({ name }) => [...leb(numbers.get(name)), ...text(name)]);
   return new Uint8Array([
     ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
     ...section(1, list(types)),
     ...section(2, list(imported)),
     ...section(3, list(declared)),
-    ...section(7, list(exported.map(({ name }) => [...text(name), 0, ...leb(numbers.get(name))]))),
+    ...section(6, list([[I32, 1, 0x41, 0, 0x0b]])),
+    ...section(7, list([...exported, me])),
     ...section(10, list(bodies)),
     ...section(0, [...text("name"), ...section(1, list(names))]),
   ]);

@@ -76,6 +76,8 @@ export interface SimulatedOptions {
   readonly checked?: boolean;
   /** Leave contexts at the end of every operation; true unless said. */
   readonly stepwise?: boolean;
+  /** Memory that compiled code can work on; it runs if somebody sets `k.compiled`. */
+  readonly compilable?: boolean;
   /** Wall-clock seconds at boot. */
   readonly wallAtBoot?: number;
 }
@@ -120,7 +122,8 @@ export class SimulatedCpus implements Port {
     this.#checked = options.checked ?? false;
     this.#wallAtBoot = options.wallAtBoot ?? 1_000_000_000;
     const limits = { ...SIMULATED_LIMITS, cpus: this.#ncpu, ...options.limits };
-    this.k = new Kernel(limits, { mp: false, stepwise: options.stepwise ?? true, delays: true });
+    const { stepwise = true, compilable = false } = options;
+    this.k = new Kernel(limits, { mp: false, stepwise, delays: true, compilable });
     this.k.port = this;
     this.boot();
   }

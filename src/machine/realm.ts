@@ -152,7 +152,7 @@ export class Realm {
   /** Runs the CPU until the machine stops. A failure of the kernel's own code stops the machine. */
   async runCpu(ci: Cpu, options: Omit<LoopOptions, "errands">, letters: () => Letter | null): Promise<void> {
     this.ci = ci;
-    attachCompiled(this.k, ci);
+    attachCompiled(ci);
     try {
       await cpuLoop(ci, { ...options, errands: () => this.#errands(letters) });
     } catch (error) {

@@ -150,6 +150,8 @@ export interface KernelOptions {
   readonly mp: boolean;
   /** A context is left at the end of every operation, so that a simulated machine can choose (R12). */
   readonly stepwise?: boolean;
+  /** Memory that compiled code can work on, whatever `mp` says; as `mp` unless said. */
+  readonly compilable?: boolean;
   /** Shared memory, whatever `mp` says; as `mp` unless said. */
   readonly shared?: boolean;
   /** Delay points may be armed (lockstep). */
@@ -415,7 +417,8 @@ export class Kernel {
 
     const bytes = at.words * 4;
     this.shared = options.shared ?? options.mp;
-    this.memory = memory ?? (options.mp ? sharedMemory(bytes) : makeBuffer(bytes, this.shared));
+    this.memory =
+      memory ?? ((options.compilable ?? options.mp) ? sharedMemory(bytes) : makeBuffer(bytes, this.shared));
     this.buffer = bufferOf(this.memory);
     this.atomic = atomicOn(this.memory);
     this.w = new Int32Array(this.buffer);

@@ -69,15 +69,18 @@ export class PropertyMachine {
   #run: Run | null = null;
   #used = false;
 
-  constructor(cpus: number, lwps: number) {
+  /** `compiled`: on the kernel's compiled code. */
+  constructor(cpus: number, lwps: number, compiled = false) {
     this.#cpus = cpus;
     this.#lwps = lwps;
     this.sim = new K.SimulatedCpus({
       cpus,
       strategy: (site, n) => this.#strategy(site, n),
       limits: { lwps, procs: PROCS, trace: 1024 },
+      compilable: compiled,
     });
     const { k } = this.sim;
+    if (compiled) runCompiled(k);
     K.attachContexts(k, {
       steps: [stepFunction(() => this.#current.model)],
       ending: {
@@ -121,6 +124,16 @@ export class PropertyMachine {
       this.#run = null;
     }
   }
+}
+
+/** Lets a simulated machine run compiled code, told before each call which CPU runs it. */
+function runCompiled(k: K.Kernel): void {
+  const code = K.compiledFor(k);
+  assert.ok(code !== null, "there is no compiled code");
+  const names = Object.keys(code.runOn(k.cpus.view(1)));
+  k.compiled = Object.fromEntries(
+    names.map((name) => [name, (...args) => code.runOn(K.cur.cpu)[name](...args)]),
+  );
 }
 
 /** Gives recorded answers. */
