@@ -13,9 +13,13 @@ import { Sources } from "./wasm/sources.mjs";
 
 /** What JavaScript calls. */
 const ENTRIES = {
-  "kern/switch": ["miSwitch", "yieldCpu", "preempt"],
+  "kern/switch": ["miSwitch", "yieldCpu", "preempt", "lwpExitSwitchaway"],
   "kern/park": ["parkBlock", "unpark"],
   "kern/sleepq": ["sleepqRemove"],
+  "kern/lwpcreate": ["bear", "admit"],
+  "kern/lwpexit": ["isLast", "giveUp", "die"],
+  "kern/lwpfree": ["lwpFree"],
+  "thread/record": ["newRecord"],
 };
 
 const root = fileURLToPath(new URL("../", import.meta.url));
@@ -53,10 +57,13 @@ function wrapper({ name, kinds, declared, returns }) {
   const params = declared.map((p) => (p.value === undefined ? p.name : `${p.name} = ${p.value}`)).join(", ");
   const k = declared[0].name === "k" ? "k" : `${declared[0].name}.k`;
   const args = declared.filter((_, i) => kinds[i] !== "k").map((p) => argument(p));
-  const call = `compiled.${name}(${args.join(", ")})`;
-  const result = returns === "boolean" ? `${call} !== 0` : call;
+  const call = (f) => `compiled.${f}(${args.join(", ")})`;
+  const pool = { Lwp: "lwps", ThreadRec: "threads" }[returns.replace(" | null", "")];
+  const indexed = `viewOf(${k}.${pool}, ${call(`${name}$index`)})`;
+  const result = pool ? indexed : returns === "boolean" ? `${call(name)} !== 0` : call(name);
+  const helper = pool ? "const viewOf = (pool, i) => (i === 0 ? null : pool.view(i)); " : "";
   const plain = `${name}$js(${declared.map((p) => p.name).join(", ")})`;
-  return `function ${name}(${params}) { const { compiled } = ${k}; return compiled === null ? ${plain} : ${result}; }`;
+  return `${helper}function ${name}(${params}) { const { compiled } = ${k}; return compiled === null ? ${plain} : ${result}; }`;
 }
 
 function argument({ name, type }) {

@@ -38,6 +38,11 @@ const MUTABLE = new Set(["polls"]);
 
 /** Functions of at most so many bytes stand where they are called: V8 puts no WebAssembly function into another. */
 const INLINE_BYTES = 400;
+/** But not these, which run rarely. */
+const RARE = new Set(["contend", "permitted", "waitContextSaved", "abortedEarly", "turnstileDetach", "addSlot", "cvWakeup"]);
+
+/** Whether something of that type is passed at all. */
+const isValue = (type) => type !== "k" && !type.startsWith("pool:");
 
 const isRec = (type) => type.startsWith("rec:") || type === "null";
 const EMPTY = 0x40;
@@ -75,7 +80,10 @@ export class Compiler {
     return type === undefined ? null : `rec:${type}`;
   }
 
-  typeOf(text) {
+  /** The type that a parameter's says; `of`, what stands for T. */
+  typeOf(text, of) {
+    if (text === "Pool<T>") return of === undefined ? null : `pool:${of}`;
+    if (text === "T" || text === "T | null") return of === undefined ? null : `rec:${of}`;
     const type = text.replace(" | null", "");
     if (type === "Kernel") return "k";
     if (type === "number" || type === "boolean") return "i32";
@@ -87,23 +95,27 @@ export class Compiler {
   async entry(moduleName, name) {
     const f = await this.callee(moduleName, name, null);
     if (f === null) throw new Error(`${moduleName}: ${name} cannot be compiled: ${this.refused.get(name)}`);
-    f.exported = true;
+    if (!isRec(f.result)) f.exported = true;
+    else this.functions.set(`${name}$index`, new FunctionCompiler(this, null, null).indexed(f));
     return f;
   }
 
   /** The compiled function, or null if it must stay JavaScript. `args`: types of the arguments, null = as declared. */
-  async callee(moduleName, name, args) {
+  async callee(moduleName, plainName, args) {
+    // Functions on pools are compiled for each type of record.
+    const of = args?.find((type) => type.startsWith("pool:"))?.slice(5);
+    const name = of === undefined ? plainName : `${plainName}<${of}>`;
     const known = this.functions.get(name);
     if (known !== undefined) return known;
     if (this.refused.has(name)) return null;
     const module = await this.#sources.module(moduleName);
-    const fn = module.functions.get(name);
+    const fn = module.functions.get(plainName);
     if (fn === undefined) return null;
     // Nobody calls itself: a second call while it is being compiled stays outside.
     this.refused.set(name, "it calls itself");
     const saved = [new Map(this.imports), new Set(this.globals), [...this.messages], new Set(this.functions.keys())];
     try {
-      const compiled = await new FunctionCompiler(this, module, fn).compile(name, args);
+      const compiled = await new FunctionCompiler(this, module, fn).compile(name, args, of);
       this.functions.set(name, compiled);
       this.refused.delete(name);
       return compiled;
@@ -169,19 +181,19 @@ class FunctionCompiler {
     this.#fn = fn;
   }
 
-  async compile(name, args) {
+  async compile(name, args, of) {
     const { node, params, result } = this.#fn;
     if (node.generator || node.async || params === undefined) unsupported(node, "no plain function");
     const types = [];
-    const kinds = params.map((p, i) => this.#c.typeOf(p.type) ?? unsupported(node, `parameter ${p.name}: ${p.type}`));
+    const kinds = params.map((p, i) => this.#c.typeOf(p.type, of) ?? unsupported(node, `parameter ${p.name}: ${p.type}`));
     kinds.forEach((kind, i) => {
-      if (kind === "k") return this.#bind(params[i].name, { type: "k" });
+      if (!isValue(kind)) return this.#bind(params[i].name, { type: kind });
       const type = kind === "i32" && args !== null && args[i] === "f64" ? "f64" : kind;
       this.#bind(params[i].name, { type, local: types.length });
       types.push(type);
     });
     this.#params = types.length;
-    const declared = this.#c.typeOf(result);
+    const declared = this.#c.typeOf(result, of);
     if (declared === null) unsupported(node, `result ${result}`);
     if (declared !== "i32") this.#result = declared;
     await this.#statement(node.body);
@@ -199,7 +211,17 @@ class FunctionCompiler {
       code: this.#out,
       exported: false,
       module: this.#module.name,
+      plainName: this.#fn.node.id.name,
     };
+  }
+
+  /** The same as `f`, with the index of the view that it returns. */
+  indexed(f) {
+    this.#params = f.params.length;
+    for (const i of f.params.keys()) this.#emit(OP.get, ...leb(i));
+    this.#emit({ call: f.name });
+    this.#reference(f.result);
+    return { ...f, name: `${f.name}$index`, results: ["i32"], locals: this.#locals, code: this.#out, exported: true };
   }
 
   // --- names, locals, code --------------------------------------------------------------------
@@ -400,12 +422,11 @@ class FunctionCompiler {
       case "ConditionalExpression":
         return this.#conditional(node);
       case "UpdateExpression": {
-        const { argument } = node;
-        const found = argument.type === "Identifier" ? this.#lookup(argument.name) : null;
-        if (found?.local === undefined || node.prefix) unsupported(node);
-        this.#emit(OP.get, ...leb(found.local));
-        await this.#effect(node);
-        return "i32";
+        // What is counted stands at no place that counting changes.
+        if (node.prefix) await this.#effect(node);
+        const type = await this.#expression(node.argument);
+        if (!node.prefix) await this.#effect(node);
+        return type;
       }
       default:
         return unsupported(node);
@@ -468,7 +489,13 @@ class FunctionCompiler {
   async #logical({ operator, left, right }) {
     if (operator === "??") {
       const type = await this.#expression(left);
-      return isRec(type) ? type : unsupported(left, "??");
+      const view = this.#local("i32");
+      this.#emit(OP.tee, ...leb(view), OP.if, 0x7f, OP.get, ...leb(view), OP.else);
+      this.#labels.push(null);
+      const other = await this.#expression(right);
+      this.#labels.pop();
+      this.#emit(OP.end);
+      return isRec(type) && isRec(other) ? type : unsupported(left, "??");
     }
     await this.#condition(left);
     this.#emit(OP.if, 0x7f);
@@ -619,7 +646,7 @@ class FunctionCompiler {
     } else {
       const of = await this.#expression(right);
       if (type === "f64" && of === "i32") this.#emit(OP.toF64);
-      else if (isRec(type) && of !== "null") await this.#reference(type);
+      else if (isRec(type) && of !== "null") this.#reference(type);
       else if (type !== of && !isRec(type)) unsupported(node, `${type} = ${of}`);
     }
     if (type === "f64") this.#emit(OP.f64store, 3, ...leb(offset));
@@ -630,7 +657,7 @@ class FunctionCompiler {
   }
 
   /** Of a view that is left, perhaps null, the index. */
-  async #reference(type) {
+  #reference(type) {
     const local = this.#local("i32");
     this.#emit(OP.tee, ...leb(local));
     this.#indexOf(type);
@@ -657,6 +684,7 @@ class FunctionCompiler {
       this.#emit(this.#c.global(`limits.${name}`));
       return "i32";
     }
+    if (of.startsWith("pool:") || of.startsWith("type:")) return this.#ofPool(node, of, name);
     if (!of.startsWith("rec:")) return unsupported(node, `${of}.${name}`);
     if (name === "k" || name === "w") return name;
     if (name === "at") {
@@ -700,6 +728,17 @@ class FunctionCompiler {
     if (pool !== null) return `pool:${pool}`;
     if (MUTABLE.has(name)) unsupported(node, `k.${name}`);
     this.#emit(this.#c.global(`k.${name}`));
+    return "i32";
+  }
+
+  #ofPool(node, of, name) {
+    const type = of.slice(5);
+    const { record, pool } = this.#c.record(`rec:${type}`);
+    if (of.startsWith("type:") && typeof record[name] === "number") return this.#number(record[name]);
+    if (name === "k") return name;
+    if (name === "type") return `type:${type}`;
+    if (!["header", "base", "limit", "coldBase"].includes(name)) unsupported(node, `${of}.${name}`);
+    this.#emit(this.#c.global(`${pool}.${name}`));
     return "i32";
   }
 
@@ -748,9 +787,11 @@ class FunctionCompiler {
     if (callee.type === "MemberExpression") return this.#method(node, callee, args);
     if (callee.type !== "Identifier") return unsupported(node);
     if (callee.name === "kassert") return this.#assertion(args);
+    if (callee.name === "panic") return this.#panic(args[1]);
     if (callee.name === "delayPoint") return this.#delayPoint(args[1]);
     const imported = this.#module.imports.get(callee.name);
     const [moduleName, name] = imported ? [imported.module, imported.name] : [this.#module.name, callee.name];
+    if (moduleName === "kern/pool" && name === "clear") return this.#clear(args);
     const values = [];
     const { params = [] } = (await this.#c.module(moduleName)).functions.get(name) ?? {};
     // What is left out and has a number for that is passed.
@@ -761,15 +802,15 @@ class FunctionCompiler {
     }
     const f = await this.#c.callee(moduleName, name, values.map((v) => v.type));
     if (f === null || f.declared.length !== values.length) return this.#host(moduleName, name, values);
-    const passed = values.filter((_, i) => f.kinds[i] !== "k");
+    const passed = values.filter((_, i) => isValue(f.kinds[i]));
     for (const [i, value] of passed.entries()) this.#pass(value, f.params[i]);
-    if (f.code.length > INLINE_BYTES) this.#emit({ call: name });
-    else await this.#inline(moduleName, name, f);
+    if (f.code.length > INLINE_BYTES || RARE.has(f.plainName)) this.#emit({ call: f.name });
+    else await this.#inline(moduleName, f);
     return f.result;
   }
 
   /** The body of a function whose arguments are left. */
-  async #inline(moduleName, name, f) {
+  async #inline(moduleName, f) {
     const saved = [this.#module, this.#scopes, this.#result, this.#inlined];
     this.#module = await this.#c.module(moduleName);
     this.#scopes = [new Map()];
@@ -778,18 +819,28 @@ class FunctionCompiler {
     for (const local of locals.toReversed()) this.#emit(OP.set, ...leb(local));
     let next = 0;
     f.kinds.forEach((kind, i) => {
-      const local = kind === "k" ? undefined : next++;
-      const bound = local === undefined ? { type: "k" } : { type: f.params[local], local: locals[local] };
+      const local = isValue(kind) ? next++ : undefined;
+      const bound = local === undefined ? { type: kind } : { type: f.params[local], local: locals[local] };
       this.#bind(f.declared[i].name, bound);
     });
     this.#emit(OP.block, f.result === "void" ? EMPTY : valueType(f.result));
     this.#labels.push("inlined");
     this.#inlined = this.#labels.length;
-    await this.#statement(this.#module.functions.get(name).node.body);
+    await this.#statement(this.#module.functions.get(f.plainName).node.body);
     if (f.result !== "void") this.#emit(OP.unreachable);
     this.#emit(OP.end);
     this.#labels.pop();
     [this.#module, this.#scopes, this.#result, this.#inlined] = saved;
+  }
+
+  /** `clear`, which JavaScript does by a loop. */
+  async #clear([, from, to]) {
+    await this.#expression(from);
+    this.#emit(OP.i32, 2, OP.shl, OP.i32, 0);
+    await this.#expression(to);
+    await this.#expression(from);
+    this.#emit(OP.sub, OP.i32, 2, OP.shl, 0xfc, 0x0b, 0);
+    return "void";
   }
 
   #pass({ code, type }, want) {
@@ -802,6 +853,19 @@ class FunctionCompiler {
     await this.#condition(condition);
     this.#emit(OP.eqz, OP.if, EMPTY, OP.i32, ...sleb(this.#c.message(message.value)));
     this.#emit(this.#c.import("panic", ["i32"], [], "(n) => panic(k, MESSAGES[n])"), OP.unreachable, OP.end);
+    return "void";
+  }
+
+  /** A panic whose message tells numbers. */
+  async #panic(message) {
+    if (message.type !== "TemplateLiteral") unsupported(message);
+    const types = [];
+    for (const e of message.expressions) types.push(await this.#expression(e));
+    if (types.some((type) => type !== "i32" && type !== "f64")) unsupported(message);
+    const [first, ...rest] = message.quasis.map((q) => q.value.raw);
+    const text = `${first}${rest.map((q, i) => `\${a${i}}${q}`).join("")}`;
+    const names = types.map((_, i) => `a${i}`).join(", ");
+    this.#emit(this.#c.import(`panic: ${text}`, types, [], `(${names}) => panic(k, \`${text}\`)`), OP.unreachable);
     return "void";
   }
 
@@ -818,6 +882,12 @@ class FunctionCompiler {
     if (object.name === "Atomics") return this.#atomics(node, name, args);
     const [, of] = await this.#apart(() => this.#expression(object));
     if (of === "atomic") return this.#atomic(node, name, args);
+    if (of.startsWith("pool:") && name === "coldAt") {
+      const { record, pool } = this.#c.record(`rec:${of.slice(5)}`);
+      await this.#expression(args[0]);
+      this.#emit(OP.i32, ...sleb(record.coldWords), OP.mul, this.#c.global(`${pool}.coldBase`), OP.add);
+      return "i32";
+    }
     const views = of === "k" && name === "lwpAt" ? "Lwp" : of.startsWith("pool:") && name === "view" ? of.slice(5) : null;
     if (views !== null) {
       await this.#expression(args[0]);
@@ -826,11 +896,17 @@ class FunctionCompiler {
     }
     if (of !== "port" || PORT[name] === undefined) return unsupported(node, `${of}.${name}()`);
     const types = [];
-    for (const arg of args) types.push(await this.#expression(arg));
+    const passed = [];
+    for (const arg of args) {
+      if (typeof arg.value === "string") passed.push(arg.raw);
+      else {
+        types.push(await this.#expression(arg));
+        passed.push(this.#toView(types.at(-1), `a${types.length - 1}`));
+      }
+    }
     const results = PORT[name] === "void" ? [] : [PORT[name]];
-    const names = types.map((_, i) => `a${i}`);
-    const text = `(${names.join(", ")}) => k.port.${name}(${types.map((t, i) => this.#toView(t, names[i])).join(", ")})`;
-    this.#emit(this.#c.import(`port.${name}`, types, results, text));
+    const text = `(${types.map((_, i) => `a${i}`).join(", ")}) => k.port.${name}(${passed.join(", ")})`;
+    this.#emit(this.#c.import(`port.${name}(${passed})`, types, results, text));
     return PORT[name];
   }
 
@@ -886,12 +962,15 @@ class FunctionCompiler {
   async #host(moduleName, name, values) {
     const module = await this.#c.module(moduleName);
     const fn = module.functions.get(name) ?? unsupported({ start: 0 }, `${name} is no function`);
-    const params = values.filter(({ type }) => type !== "k");
+    const params = values.filter(({ type }) => isValue(type));
     if (params.some(({ type }) => type === "w" || type === "d")) unsupported({ start: 0 }, "memory as argument");
     const result = this.#c.typeOf(fn.result ?? "?") ?? unsupported({ start: 0 }, `result of ${name}`);
     const names = params.map((_, i) => `a${i}`);
     let next = 0;
-    const list = values.map(({ type }) => (type === "k" ? "k" : this.#toView(type, names[next++])));
+    const list = values.map(({ type }) => {
+      if (type.startsWith("pool:")) return `k.${this.#c.record(`rec:${type.slice(5)}`).pool}`;
+      return type === "k" ? "k" : this.#toView(type, names[next++]);
+    });
     const call = `${name}(${list.join(", ")})`;
     const text = `(${names.join(", ")}) => ${isRec(result) ? `addressOf(${call})` : call}`;
     for (const { code } of params) this.#emit(...code);

@@ -67,7 +67,7 @@ function boundNames(id) {
 
 /** What the source says of the types of its functions: `[name, { params: [{ name, type, text }], result }]`. */
 function* signatures(source) {
-  const heads = /^(?:export )?function (\w+)\(([^{]*?)\): ([^{]+?) \{$/gms;
+  const heads = /^(?:export )?function (\w+)(?:<[^>]*>)?\(([^{]*?)\): ([^{]+?) \{$/gms;
   for (const [, name, list, result] of source.matchAll(heads)) {
     const params = list
       .split(",")

@@ -16,7 +16,7 @@ import { kassert } from "./panic.js";
 import {
   BLOCK_SWITCHED,
   sleepqBlock,
-  sleepqEnqueue,
+  sleepqEnqueuePacked,
   sleepqEnter,
   sleepqFirst,
   sleeptabBucket,
@@ -35,11 +35,16 @@ export function cvInit(k: Kernel, cv: number, wmesg: string): void {
 
 /** The same with a packed message. */
 export function cvInitPacked(k: Kernel, cv: number, wmesg: Wmesg): void {
+  cvInitWords(k, cv, wmesg[0], wmesg[1]);
+}
+
+/** The same with the words of a message. */
+export function cvInitWords(k: Kernel, cv: number, first: number, second: number): void {
   const { w } = k;
   w[cv + CV_SLEEPQ] = 0;
   w[cv + CV_SLEEPQ + 1] = 0;
-  w[cv + CV_WMESG] = wmesg[0];
-  w[cv + CV_WMESG + 1] = wmesg[1];
+  w[cv + CV_WMESG] = first;
+  w[cv + CV_WMESG + 1] = second;
 }
 
 const DEAD = packText(CV_DEAD);
@@ -52,7 +57,7 @@ function cvIsDead(k: Kernel, cv: number): boolean {
 /** Nobody may wait. */
 export function cvDestroy(k: Kernel, cv: number): void {
   kassert(k, !cvHasWaiters(k, cv), "cvDestroy: it has waiters");
-  cvInitPacked(k, cv, DEAD);
+  cvInitWords(k, cv, DEAD[0], DEAD[1]);
 }
 
 export function cvWmesg(k: Kernel, cv: number): string {
@@ -75,7 +80,7 @@ export function cvEnter(l: Lwp, cv: number, interlock: number, kpriority = 1): v
   kassert(k, first === null || first.cvlock === interlock, "cvWait: others wait with another interlock");
   sleepqEnter(l, lock);
   l.cvlock = interlock;
-  sleepqEnqueue(l, cv + CV_SLEEPQ, cv, [k.w[cv + CV_WMESG], k.w[cv + CV_WMESG + 1]], SOBJ_CV);
+  sleepqEnqueuePacked(l, cv + CV_SLEEPQ, cv, k.w[cv + CV_WMESG], k.w[cv + CV_WMESG + 1], SOBJ_CV);
   delayPoint(k, AT_SLEEP_ENQUEUED);
   interlockExit(k, interlock);
   delayPoint(k, AT_SLEEP_RELEASED);

@@ -30,7 +30,7 @@ import { packText } from "../sys/record.js";
 import type { Proc } from "../sys/proc.js";
 import { CALLOUT_MPSAFE } from "../sys/shapes.js";
 import { CALLOUT_SLEEPQ_TIMEOUT, calloutInit, calloutSetfunc } from "./callout.js";
-import { cvInitPacked } from "./condvar.js";
+import { cvInitWords } from "./condvar.js";
 import { lwpInitCreds } from "./cred.js";
 import { AT_CREATE_IDLE, delayPoint } from "./delay.js";
 import { KAUTH_PROCESS_RLIMIT_BYPASS, KAUTH_SCOPE_PROCESS, kauthAuthorizeLwp } from "./kauth.js";
@@ -68,6 +68,25 @@ export interface Start {
  * EAGAIN: the user's limit, or the machine's table, is full. `l1` is the caller, or belongs to process 0.
  */
 export function lwpCreate(l1: Lwp, p2: Proc, flags: number, start: Start, schedClass: number): Lwp | null {
+  const { kind, entry = 0, arg = 0, realm = 0 } = start;
+  const l2 = bear(l1, p2, flags, schedClass, kind, entry, arg, realm);
+  if (l2 === null) return null;
+  l2.closure = start.closure ?? null;
+  l2.k.slots.lwpFork(l1, l2);
+  return l2;
+}
+
+/** All of it but what hangs on the view. */
+export function bear(
+  l1: Lwp,
+  p2: Proc,
+  flags: number,
+  schedClass: number,
+  kind: number,
+  entry: number,
+  arg: number,
+  realm: number,
+): Lwp | null {
   const { k } = l1;
   const p0 = k.procs.view(1);
   kassert(
@@ -88,18 +107,24 @@ export function lwpCreate(l1: Lwp, p2: Proc, flags: number, start: Start, schedC
     if (charged) chglwpcnt(k, l1.uid, -1);
     return null;
   }
-  initialise(l1, l2, p2, flags, start, schedClass);
+  initialise(l1, l2, p2, flags, schedClass);
+  l2.ctxkind = kind;
+  l2.entry = entry;
+  l2.arg = arg;
+  l2.realm = realm;
   enlist(l1, l2, p2, flags);
   fire(k, PROBE_LWP_CREATE, p2.pid, l2.lid);
   listAll(k, l2);
-  k.slots.lwpFork(l1, l2);
   return l2;
 }
 
 /** RLIMIT_NTHR of the real user; the superuser passes, but is counted (LWP-42). */
 function chargeLimit(k: Kernel, l1: Lwp, p2: Proc): boolean {
   const n = chglwpcnt(k, l1.uid, 1);
-  if (n <= p2.nthrSoft) return true;
+  return n <= p2.nthrSoft || mayPass(k, l1, p2);
+}
+
+function mayPass(k: Kernel, l1: Lwp, p2: Proc): boolean {
   if (kauthAuthorizeLwp(l1, KAUTH_SCOPE_PROCESS, KAUTH_PROCESS_RLIMIT_BYPASS, p2) === 0) return true;
   chglwpcnt(k, l1.uid, -1);
   return false;
@@ -151,7 +176,7 @@ const SIGWAIT = packText("sigwait");
 const VFORK = packText("vfork");
 
 /** LWP-44, 45. */
-function initialise(l1: Lwp, l2: Lwp, p2: Proc, flags: number, start: Start, schedClass: number): void {
+function initialise(l1: Lwp, l2: Lwp, p2: Proc, flags: number, schedClass: number): void {
   const { k } = l2;
   l2.proc = p2;
   l2.refcnt = 1;
@@ -172,13 +197,8 @@ function initialise(l1: Lwp, l2: Lwp, p2: Proc, flags: number, start: Start, sch
   l2.estcpu = l1.estcpu;
   calloutInit(k, l2.timeoutCh, CALLOUT_MPSAFE);
   calloutSetfunc(k, l2.timeoutCh, CALLOUT_SLEEPQ_TIMEOUT, l2.index);
-  cvInitPacked(k, l2.sigcv, SIGWAIT);
-  cvInitPacked(k, l2.waitcv, VFORK);
-  l2.ctxkind = start.kind;
-  l2.entry = start.entry ?? 0;
-  l2.arg = start.arg ?? 0;
-  l2.closure = start.closure ?? null;
-  l2.realm = start.realm ?? 0;
+  cvInitWords(k, l2.sigcv, SIGWAIT[0], SIGWAIT[1]);
+  cvInitWords(k, l2.waitcv, VFORK[0], VFORK[1]);
   // Born idle, and locked for nobody yet: no transition, so not by setStat.
   l2.stat = LSIDL;
 }
@@ -259,6 +279,11 @@ function listAll(k: Kernel, l: Lwp): void {
 
 /** Ends the birth: the new LWP becomes suspended, stopped or runnable (SYS-3). */
 export function lwpStart(l1: Lwp, l2: Lwp, flags: number): void {
+  admit(l1, l2, flags);
+  flushKicks(l2.k);
+}
+
+export function admit(l1: Lwp, l2: Lwp, flags: number): void {
   const { k } = l2;
   const p = l2.proc;
   delayPoint(k, AT_CREATE_IDLE);
@@ -279,7 +304,6 @@ export function lwpStart(l1: Lwp, l2: Lwp, flags: number): void {
     lwpUnlock(l2);
   }
   spinExit(k, p.lock);
-  flushKicks(k);
 }
 
 /** First thing a new LWP does, called by the dispatcher (LWP-50). */

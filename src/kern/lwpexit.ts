@@ -40,6 +40,14 @@ export const EXIT_SPECIFIC = 3;
 
 /** First part: everything up to the wait for references. */
 export function lwpExitBegin(l: Lwp): number {
+  if (isLast(l)) return EXIT_PROCESS;
+  l.k.slots.lwpExit(l);
+  if (l.fd !== 0) l.fd = 0;
+  return l.specdataref === 0 ? giveUp(l) : EXIT_SPECIFIC;
+}
+
+/** Whether no other LWP of the process lives; then `p.lock` stays held. If one does, this one counts as dead from now on. */
+export function isLast(l: Lwp): boolean {
   const { k } = l;
   const p = l.proc;
   kassert(
@@ -52,14 +60,11 @@ export function lwpExitBegin(l: Lwp): number {
   spinEnter(k, p.lock);
   if (p.nlwps - p.nzlwps === 1) {
     kassert(k, l === cur.lwp && p.index !== 1, "lwpExit: the last LWP is not the caller, or the system's");
-    return EXIT_PROCESS;
+    return true;
   }
   p.nzlwps++;
   spinExit(k, p.lock);
-
-  k.slots.lwpExit(l);
-  if (l.fd !== 0) l.fd = 0;
-  return l.specdataref === 0 ? giveUp(l) : EXIT_SPECIFIC;
+  return false;
 }
 
 /** Destroys the specificdata, and goes on with the first part. May sleep. */
@@ -69,7 +74,7 @@ export function* lwpExitSpecific(l: Lwp): Generator<void, number, void> {
 }
 
 /** The rest of the first part: nobody finds the LWP by its lists any more. */
-function giveUp(l: Lwp): number {
+export function giveUp(l: Lwp): number {
   const { k } = l;
   const p = l.proc;
   calloutDestroy(k, l.timeoutCh);
@@ -110,20 +115,30 @@ function freeZombie(p: Proc): void {
 /** Last part: the LWP becomes a zombie and, if it is the caller, leaves its CPU for ever. `p.lock` is held. */
 export function lwpExitFinish(l: Lwp): void {
   const { k } = l;
+  dropHostSide(l);
+  die(l);
+  flushKicks(k);
+  delayPoint(k, AT_EXIT_ZOMBIE);
+  if (l === cur.lwp) lwpExitSwitchaway(l);
+}
+
+/** Becomes a zombie, of which others may take the record as soon as `p.lock` is released. */
+export function die(l: Lwp): void {
+  const { k } = l;
   const p = l.proc;
   if ((l.prflag & LPR_DETACHED) !== 0) p.zomblwp = l;
   else p.nzjoin++;
   if ((l.flag & LW_PENDSIG) !== 0 && procHasPending(l)) handSignalsOn(p);
-  sigclear(l, null);
+  if ((l.w[l.sigpend] | l.w[l.sigpend + 1]) !== 0) sigclear(l, null);
   becomeZombie(l);
   p.nrlwps--;
   cvBroadcast(k, p.lwpcv);
-  if (l.lwpctl !== 0) k.uw[l.lwpctl + LWPCTL_CURCPU] = LWPCTL_CPU_EXITED;
-  dropHostSide(l);
+  if (l.lwpctl !== 0) publishExit(l);
   spinExit(k, p.lock);
-  flushKicks(k);
-  delayPoint(k, AT_EXIT_ZOMBIE);
-  if (l === cur.lwp) lwpExitSwitchaway(l);
+}
+
+function publishExit(l: Lwp): void {
+  l.k.uw[l.lwpctl + LWPCTL_CURCPU] = LWPCTL_CPU_EXITED;
 }
 
 /** What this realm has hung on it goes before anyone may free the record (R1). */
@@ -137,7 +152,7 @@ export function dropHostSide(l: Lwp): void {
 export function becomeZombie(l: Lwp): void {
   lwpLock(l);
   setStat(l, LSZOMB);
-  if (l.named !== 0) l.name = "(zombie)";
+  if (l.named !== 0) nameDead(l);
   if (l.mutex === l.cpu.mutex) {
     const lock = l.mutex;
     lwpSetlock(l, l.cpu.lwplock);
@@ -145,6 +160,10 @@ export function becomeZombie(l: Lwp): void {
   } else {
     lwpUnlock(l);
   }
+}
+
+function nameDead(l: Lwp): void {
+  l.name = "(zombie)";
 }
 
 /** A signal to the process that this LWP would have taken: every other one looks for it (LWP-55). */

@@ -29,7 +29,8 @@ export function clearCold<T extends View>(pool: Pool<T>, index: number): void {
 }
 
 /** Clears the words from one even address to another. They are few: a call of the host's `fill` costs more than the loop. */
-export function clear({ d }: Kernel, from: number, to: number): void {
+export function clear(k: Kernel, from: number, to: number): void {
+  const { d } = k;
   for (let i = from >> 1; i < to >> 1; i++) d[i] = 0;
 }
 

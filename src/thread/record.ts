@@ -10,7 +10,7 @@ import type { Kernel } from "../sys/kernel.js";
 import type { Lwp } from "../sys/lwp.js";
 import { packText } from "../sys/record.js";
 import { THREAD_DEAD, type ThreadRec, ThreadRecord } from "../sys/thread.js";
-import { cvInitPacked } from "../kern/condvar.js";
+import { cvInitWords } from "../kern/condvar.js";
 import { poolGet, poolPut } from "../kern/pool.js";
 import { atomicLoad, spinEnter, spinExit } from "../kern/spin.js";
 import { fail } from "../syscall/operation.js";
@@ -23,7 +23,7 @@ const JOIN = packText("join");
 /** A fresh record, or null when the table is full. */
 export function newRecord(k: Kernel): ThreadRec | null {
   const t = poolGet(k.threads);
-  if (t !== null) cvInitPacked(k, t.cv, JOIN);
+  if (t !== null) cvInitWords(k, t.cv, JOIN[0], JOIN[1]);
   return t;
 }
 
