@@ -70,9 +70,9 @@ export class GeneratorContext implements Context {
   readonly #ending: Ending;
 
   constructor(body: Body, ending: Ending) {
-    const next: unknown = (body as Body | null | undefined)?.next;
-    this.#body = next === GENERATOR_NEXT ? body : bodyFrom(body);
-    this.#flags = next === GENERATOR_NEXT ? NATIVE : 0;
+    const native = isGenerator(body);
+    this.#body = native ? body : bodyFrom(body);
+    this.#flags = native ? NATIVE : 0;
     this.#ending = ending;
   }
 
@@ -244,6 +244,11 @@ const NOTHING = Symbol("nothing");
 const GENERATOR_NEXT = Object.getPrototypeOf(function* () {}).prototype.next as (
   this: unknown,
 ) => IteratorResult<Token, unknown>;
+
+/** Whether it is a generator, whose `next` is that of all. */
+export function isGenerator(body: unknown): boolean {
+  return (body as Partial<Body> | null | undefined)?.next === GENERATOR_NEXT;
+}
 
 /** Whether the LWP really gave way: to another, to what its CPU is asked for, or at the end of a step. */
 function hasLeft(l: Lwp): boolean {

@@ -114,7 +114,8 @@ export class Realm {
       return found;
     };
     return {
-      entryOf: (id, f) => this.#programs.get(id)?.numbers.get(f) ?? -1,
+      // 0: a closure's process, which has no entries.
+      entryOf: (id, f) => (id === 0 ? -1 : (this.#programs.get(id)?.numbers.get(f) ?? -1)),
       entryAt: (id, entry) => program(id).entries[entry],
       spawnSite: (id, site) => this.#programs.get(id)?.spawns[site - 1]?.at,
       movableClosure: (id, site) => this.#programs.get(id)?.spawns[site - 1]?.closure ?? null,

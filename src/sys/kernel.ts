@@ -292,6 +292,7 @@ export class Kernel {
   readonly procv: Proc[];
   readonly lwpv: Lwp[];
   readonly turnstilev: Turnstile[];
+  readonly threadv: ThreadRec[];
   readonly cpus: Pool<Cpu>;
   readonly procs: Pool<Proc>;
   readonly lwps: Pool<Lwp>;
@@ -444,6 +445,7 @@ export class Kernel {
     this.lwpv = this.lwps.views;
     this.turnstilev = this.turnstiles.views;
     this.threads = new Pool(this, ThreadRecord, headers[4], threadBase, limits.threads, threadCold);
+    this.threadv = this.threads.views;
     this.mutexobjs = new Pool(this, MutexobjRecord, headers[5], mutexobjBase, limits.procs);
     this.kcpusets = new Pool(this, KcpusetRecord, headers[6], kcpusetBase, kcpusetLimit);
     this.kcpusetv = this.kcpusets.views;
@@ -464,6 +466,12 @@ export class Kernel {
   lwpAt(index: number): Lwp {
     const l = this.lwpv[index];
     return l === undefined ? this.lwps.view(index) : l;
+  }
+
+  /** This realm's view of thread record `index`, which is not 0. */
+  threadAt(index: number): ThreadRec {
+    const t = this.threadv[index];
+    return t === undefined ? this.threads.view(index) : t;
   }
 
   /** Bytes of kernel memory. */

@@ -6,6 +6,7 @@
  */
 import { area, cold, defineRecord, type Face, f64, i32, text, View } from "./record.js";
 import { CV_WORDS, LOCK_WORDS } from "./shapes.js";
+import type { Kernel } from "./kernel.js";
 
 /** Locks over the thread records. */
 export const THREAD_LOCKS = 64;
@@ -75,8 +76,10 @@ class ThreadView extends View {
   scope: unknown = null;
 
   /** Address of its lock. */
-  get lock(): number {
-    return this.k.threadLocks + (this.index & (THREAD_LOCKS - 1)) * LOCK_WORDS;
+  readonly lock: number;
+  constructor(k: Kernel, at: number, index: number) {
+    super(k, at, index);
+    this.lock = k.threadLocks + (index & (THREAD_LOCKS - 1)) * LOCK_WORDS;
   }
 }
 

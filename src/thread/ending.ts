@@ -5,7 +5,7 @@
  * where the joiner can take it; (3) under the record's lock the state changes and who waits is woken; (4) its LWP exits.
  */
 import type { Kernel } from "../sys/kernel.js";
-import type { Lwp } from "../sys/lwp.js";
+import { type Lwp, LwpRecord } from "../sys/lwp.js";
 import {
   CANCEL_PENDING,
   CANCEL_SCOPE,
@@ -18,6 +18,7 @@ import {
   THREAD_WATCHED,
   THREAD_WATCHED_FAILURE,
   type ThreadRec,
+  ThreadRecord,
 } from "../sys/thread.js";
 import { type Ending, EXIT_LWP, EXIT_PROC } from "../context/generator.js";
 import { cvBroadcast } from "../kern/condvar.js";
@@ -29,6 +30,10 @@ import { spawnedAt, threadHost } from "./host.js";
 import { putResult, takeValue } from "./passing.js";
 import { freeRecord, isGood } from "./record.js";
 import { runDestructors } from "./threadlocal.js";
+
+// The words of every end, by address: see kern/runq.ts.
+const { state: STATE, flags: FLAGS, owner: OWNER, ownerGen: OWNER_GEN, cv: CV } = ThreadRecord.offset;
+const ARG = LwpRecord.offset.arg;
 
 /** Thrown by `Thread.exit`. Let it pass: it ends the thread. */
 export class ThreadExit extends Error {
@@ -45,7 +50,7 @@ export const threadEnding: Ending = {
   returned(l, value) {
     const t = recordOf(l);
     if (t === null) return EXIT_LWP;
-    if ((t.flags & THREAD_MAIN) === 0) {
+    if ((t.w[t.at + FLAGS] & THREAD_MAIN) === 0) {
       finish(l, t, THREAD_RETURNED, value);
       return EXIT_LWP;
     }
@@ -86,7 +91,8 @@ function howItEnded(t: ThreadRec | null, error: unknown): number {
 }
 
 function recordOf(l: Lwp): ThreadRec | null {
-  return l.arg === 0 ? null : l.k.threads.view(l.arg);
+  const index = l.w[l.at + ARG];
+  return index === 0 ? null : l.k.threadAt(index);
 }
 
 function statusOf(value: unknown): number {
@@ -97,18 +103,22 @@ function statusOf(value: unknown): number {
 
 /** The record's side of its end. Whether it was detached, and so nobody will ask for `value`. */
 function finish(l: Lwp, t: ThreadRec, state: number, value: unknown): boolean {
-  const { k } = l;
-  if ((t.flags & THREAD_DETACHED) === 0 && state !== THREAD_CANCELLED) {
+  const { k, w } = l;
+  const { at, lock } = t;
+  // A record that holds nothing holds `undefined`.
+  if (value !== undefined && (w[at + FLAGS] & THREAD_DETACHED) === 0 && state !== THREAD_CANCELLED) {
     putResult(k, t, value, state === THREAD_FAILED);
   }
   // From here it has no record: none of its operations runs again.
-  l.arg = 0;
-  spinEnter(k, t.lock);
-  const { flags, owner, ownerGen } = t;
+  w[l.at + ARG] = 0;
+  spinEnter(k, lock);
+  const flags = w[at + FLAGS];
+  const owner = w[at + OWNER];
+  const ownerGen = w[at + OWNER_GEN];
   const detached = (flags & THREAD_DETACHED) !== 0;
-  t.state = detached ? THREAD_DEAD : state;
-  cvBroadcast(k, t.cv);
-  spinExit(k, t.lock);
+  w[at + STATE] = detached ? THREAD_DEAD : state;
+  cvBroadcast(k, at + CV);
+  spinExit(k, lock);
   if (detached) {
     freeRecord(k, t);
     return true;

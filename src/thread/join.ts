@@ -7,14 +7,15 @@
 import { EDEADLK, EINVAL } from "../sys/errno.js";
 import { cur } from "../sys/current.js";
 import type { Kernel } from "../sys/kernel.js";
-import type { Lwp } from "../sys/lwp.js";
+import { type Lwp, LwpRecord } from "../sys/lwp.js";
 import {
-  THREAD_CANCELLED,
   THREAD_DEAD,
   THREAD_DETACHED,
   THREAD_FAILED,
+  THREAD_RETURNED,
   THREAD_RUNNING,
   type ThreadRec,
+  ThreadRecord,
 } from "../sys/thread.js";
 import { cvEnter } from "../kern/condvar.js";
 import { sleepqBlockUser } from "../kern/sleepq.js";
@@ -23,9 +24,13 @@ import { fail } from "../syscall/operation.js";
 import { actOnCancel, Cancelled, isCancelled } from "./cancel.js";
 import { registerError } from "./handles.js";
 import { spawnedAt } from "./host.js";
-import { takeValue } from "./passing.js";
+import { takeValue, VALUE_NONE } from "./passing.js";
 import { freeRecord, lockThread } from "./record.js";
 import { BLOCK_RETRY, BlockingOperation, type WaitOptions } from "./wait.js";
+
+// The words of every join, by address: see kern/runq.ts.
+const { state: STATE, flags: FLAGS, lid: LID, valueKind: VALUE_KIND } = ThreadRecord.offset;
+const LWP_LID = LwpRecord.offset.lid;
 
 /** A thread that failed, or was cancelled: `cause` is what it threw. */
 export class ThreadError extends Error {
@@ -54,9 +59,10 @@ registerError("ThreadError", ThreadError);
 /** Locks a thread that the caller may join. Throws ESRCH, EINVAL, EDEADLK. */
 export function lockToJoin(l: Lwp, t: ThreadRec, gen: number, syscall: string): void {
   lockThread(l, t, gen, syscall);
-  const self = t.lid === l.lid;
-  if (!self && (t.flags & THREAD_DETACHED) === 0) return;
-  const { lid } = t;
+  const { w, at } = t;
+  const lid = w[at + LID];
+  const self = lid === w[l.at + LWP_LID];
+  if (!self && (w[at + FLAGS] & THREAD_DETACHED) === 0) return;
   spinExit(l.k, t.lock);
   if (self) fail(EDEADLK, syscall, lid, "a thread cannot join itself");
   fail(EINVAL, syscall, lid, "it is detached");
@@ -64,21 +70,31 @@ export function lockToJoin(l: Lwp, t: ThreadRec, gen: number, syscall: string): 
 
 /** Takes the result of a thread that has ended, and frees its record, which is locked. Throws ThreadError if it failed. */
 export function collect(k: Kernel, t: ThreadRec): unknown {
-  const { state, lid } = t;
-  const failed = state === THREAD_FAILED;
-  t.state = THREAD_DEAD;
+  const { w, at } = t;
+  const state = w[at + STATE];
+  w[at + STATE] = THREAD_DEAD;
   spinExit(k, t.lock);
-  if (!failed && state !== THREAD_CANCELLED) {
-    try {
-      return takeValue(k, t);
-    } finally {
-      freeRecord(k, t);
-    }
+  if (state === THREAD_RETURNED) {
+    // Nobody else touches the record until it is freed.
+    const value = w[at + VALUE_KIND] === VALUE_NONE ? undefined : takeResult(k, t);
+    freeRecord(k, t);
+    return value;
   }
-  const { name, site } = t;
+  const failed = state === THREAD_FAILED;
+  const { name, lid, site } = t;
   const cause = failed ? takeValue(k, t) : new Cancelled("Thread", { lid, pid: t.pid });
   freeRecord(k, t);
   throw new ThreadError(lid, cause, name, spawnedAt(k, cur.lwp.proc.program, site));
+}
+
+/** Takes the value, and frees the record if that fails. */
+function takeResult(k: Kernel, t: ThreadRec): unknown {
+  try {
+    return takeValue(k, t);
+  } catch (error) {
+    freeRecord(k, t);
+    throw error;
+  }
 }
 
 export class JoinOperation<T> extends BlockingOperation<T> {
@@ -94,7 +110,7 @@ export class JoinOperation<T> extends BlockingOperation<T> {
   protected override attempt(l: Lwp): boolean {
     const t = this.rec;
     lockToJoin(l, t, this.gen, this.syscall);
-    if (t.state === THREAD_RUNNING) {
+    if (t.w[t.at + STATE] === THREAD_RUNNING) {
       spinExit(l.k, t.lock);
       return false;
     }

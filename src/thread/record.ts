@@ -8,46 +8,50 @@
 import { ESRCH } from "../sys/errno.js";
 import type { Kernel } from "../sys/kernel.js";
 import type { Lwp } from "../sys/lwp.js";
+import { ProcRecord } from "../sys/proc.js";
 import { packText } from "../sys/record.js";
 import { THREAD_DEAD, type ThreadRec, ThreadRecord } from "../sys/thread.js";
 import { cvInitWords } from "../kern/condvar.js";
-import { poolGet, poolPut } from "../kern/pool.js";
+import { poolGet, rawPut } from "../kern/pool.js";
 import { atomicLoad, spinEnter, spinExit } from "../kern/spin.js";
 import { fail } from "../syscall/operation.js";
 import { threadHost } from "./host.js";
-import { dropValue, VALUE_LOCAL } from "./passing.js";
+import { dropValue, VALUE_LOCAL, VALUE_NONE } from "./passing.js";
 
-const STATE = ThreadRecord.offset.state;
+// The words of every spawn and join, by address: see kern/runq.ts.
+const { state: STATE, pid: PID, valueKind: VALUE_KIND, cv: CV } = ThreadRecord.offset;
+const PROC_PID = ProcRecord.offset.pid;
 const JOIN = packText("join");
 
 /** A fresh record, or null when the table is full. */
 export function newRecord(k: Kernel): ThreadRec | null {
   const t = poolGet(k.threads);
-  if (t !== null) cvInitWords(k, t.cv, JOIN[0], JOIN[1]);
+  if (t !== null) cvInitWords(k, t.at + CV, JOIN[0], JOIN[1]);
   return t;
 }
 
 /** Whether a handle is good. The record is locked, or cannot be given back now. */
 export function isGood(t: ThreadRec, gen: number): boolean {
-  const { k, at } = t;
+  const { k, w, at } = t;
   // The state first: in a record that serves again it may look alive, but then the generation has changed before.
   const state = atomicLoad(k, at + STATE);
-  return state !== THREAD_DEAD && t.gen === gen;
+  return state !== THREAD_DEAD && w[at] === gen;
 }
 
 /** Locks the thread of a handle. Throws ESRCH if there is none any more, or it is another process's. */
 export function lockThread(l: Lwp, t: ThreadRec, gen: number, syscall: string): void {
-  const { k } = l;
+  const { k, w } = l;
   spinEnter(k, t.lock);
-  if (isGood(t, gen) && t.pid === l.proc.pid) return;
+  if (isGood(t, gen) && w[t.at + PID] === w[l.proc.at + PROC_PID]) return;
   spinExit(k, t.lock);
   fail(ESRCH, syscall, undefined, "the thread was joined before, or has ended detached");
 }
 
 /** Gives a record back, with what still hangs on it. It is THREAD_DEAD, or was never seen by anybody else. */
 export function freeRecord(k: Kernel, t: ThreadRec): void {
-  dropValue(k, t);
-  poolPut(k.threads, t);
+  const { at } = t;
+  if (k.w[at + VALUE_KIND] !== VALUE_NONE) dropValue(k, t);
+  rawPut(k, k.threads.header, at, t.index);
 }
 
 /** Forgets the values of this realm that no record stands for any more. */

@@ -6,7 +6,7 @@
  */
 import { EAGAIN, EINVAL, ENOTSUP, EPERM } from "../sys/errno.js";
 import type { Kernel } from "../sys/kernel.js";
-import type { Lwp } from "../sys/lwp.js";
+import { type Lwp, LwpRecord } from "../sys/lwp.js";
 import {
   CPU_ONLINE,
   CTX_CLOSURE,
@@ -21,17 +21,23 @@ import {
   SCHED_OTHER,
   SCHED_RR,
 } from "../sys/param.js";
-import { THREAD_DETACHED, THREAD_MAIN, THREAD_NAMELEN, type ThreadRec } from "../sys/thread.js";
-import type { Body } from "../context/generator.js";
+import { ProcRecord } from "../sys/proc.js";
+import { THREAD_DETACHED, THREAD_MAIN, THREAD_NAMELEN, type ThreadRec, ThreadRecord } from "../sys/thread.js";
+import { type Body, isGenerator } from "../context/generator.js";
 import { threadBody, threadBodyAround } from "../context/polls.js";
-import { lwpCreate, lwpStart } from "../kern/lwpcreate.js";
+import { lwpCreate, lwpStart, type Start } from "../kern/lwpcreate.js";
 import { lwpLock, lwpUnlock, lwpUnlockTo } from "../kern/lwplock.js";
 import { convertPri } from "../kern/schedparam.js";
 import { fail } from "../syscall/operation.js";
 import { warnOfClosure } from "./closurewarning.js";
-import { type Enter, type ThreadMain, threadHost } from "./host.js";
+import { type Enter, type ThreadHost, type ThreadMain, threadHost } from "./host.js";
 import { putArgs, takeArgs } from "./passing.js";
 import { freeRecord, newRecord } from "./record.js";
+
+// The words of every spawn, by address: see kern/runq.ts.
+const { pid: PID, lid: LID, site: SITE, realm: REALM } = ThreadRecord.offset;
+const { lid: LWP_LID, class: CLASS } = LwpRecord.offset;
+const { pid: PROC_PID, program: PROGRAM } = ProcRecord.offset;
 
 /** How a thread is scheduled: time-sharing, first in first out, or round robin. */
 export type Policy = "other" | "fifo" | "rr";
@@ -151,36 +157,25 @@ export function spawn<H>(
   site: number,
   handleOf: (t: ThreadRec) => H,
 ): H {
-  const { k } = l;
+  const { k, w, proc } = l;
   const host = threadHost(k);
   if (typeof f !== "function") throw new TypeError("Thread.spawn needs a generator function");
-  const entry = options !== null && options.local === true ? -1 : host.entryOf(l.proc.program, f);
+  const local = options !== null && options.local === true;
+  const entry = local ? -1 : host.entryOf(w[proc.at + PROGRAM], f);
   if (entry < 0) refuseAsync(f, "Thread.spawn");
-  if (entry < 0 && options?.local !== true && options?.cpu === undefined) warnOfClosure(l, site);
+  if (entry < 0 && site !== 0 && !local && options?.cpu === undefined) warnOfClosure(l, site);
   if (options !== null) checkOptions(l, options, entry < 0);
   const t = newRecord(k);
-  if (t === null)
-    fail(EAGAIN, "Thread.spawn", undefined, `the limit of ${k.limits.threads} threads is reached`);
+  if (t === null) return tooManyThreads(k);
   try {
-    if (entry >= 0) putArgs(k, t, args);
-    const start =
-      entry >= 0
-        ? { kind: CTX_ENTRY, entry, arg: t.index }
-        : {
-            kind: CTX_CLOSURE,
-            arg: t.index,
-            closure: inContext(
-              host.asyncContext?.() ?? null,
-              () => threadBody(f, iteratorOf(f(...(args as never[])), "Thread.spawn")) as Body,
-            ),
-            realm: k.mp ? l.cpu.realm : 0,
-          };
-    const l2 = lwpCreate(l, l.proc, LWP_DETACHED, start, l.class);
+    const start = entry < 0 ? closureStart(l, t, f, args, host) : entryStart(k, t, entry, args);
+    const l2 = lwpCreate(l, proc, LWP_DETACHED, start, w[l.at + CLASS]);
     if (l2 === null) fail(EAGAIN, "Thread.spawn", undefined, "the limit of LWPs is reached");
-    t.pid = l.proc.pid;
-    t.lid = l2.lid;
-    t.site = site;
-    t.realm = entry >= 0 ? 0 : l.cpu.realm;
+    const { at } = t;
+    w[at + PID] = w[proc.at + PROC_PID];
+    w[at + LID] = w[l2.at + LWP_LID];
+    w[at + SITE] = site;
+    if (entry < 0) w[at + REALM] = l.cpu.realm;
     if (options !== null) applyOptions(l2, t, options);
     // If it is detached it may be over, and its record gone, as soon as it has started.
     const handle = handleOf(t);
@@ -192,13 +187,35 @@ export function spawn<H>(
   }
 }
 
-const ASYNC_FUNCTION: object = Object.getPrototypeOf(async () => {});
-const ASYNC_GENERATOR_FUNCTION: object = Object.getPrototypeOf(async function* () {});
+function tooManyThreads(k: Kernel): never {
+  return fail(EAGAIN, "Thread.spawn", undefined, `the limit of ${k.limits.threads} threads is reached`);
+}
+
+/** How an entry of the program starts, in whatever realm: with the arguments that its record holds. */
+function entryStart(k: Kernel, t: ThreadRec, entry: number, args: readonly unknown[]): Start {
+  putArgs(k, t, args);
+  return { kind: CTX_ENTRY, entry, arg: t.index, closure: null, realm: 0 };
+}
+
+/** How a closure starts, in this realm. */
+function closureStart(
+  l: Lwp,
+  t: ThreadRec,
+  f: ThreadMain,
+  args: readonly unknown[],
+  host: ThreadHost,
+): Start {
+  const enter = host.asyncContext === undefined ? null : host.asyncContext();
+  const body = (): Body => threadBody(f, iteratorOf(f(...(args as never[])), "Thread.spawn")) as Body;
+  const closure = enter === null ? body : inContext(enter, body);
+  return { kind: CTX_CLOSURE, entry: 0, arg: t.index, closure, realm: l.k.mp ? l.cpu.realm : 0 };
+}
 
 /** Throws a TypeError if `f`, which a thread of `call` is to run, is an async function. */
 export function refuseAsync(f: ThreadMain, call: string): void {
-  const proto: unknown = Object.getPrototypeOf(f);
-  if (proto !== ASYNC_FUNCTION && proto !== ASYNC_GENERATOR_FUNCTION) return;
+  // By its tag, which is one load: to ask for a prototype is a call of the host.
+  const kind = (f as unknown as { readonly [Symbol.toStringTag]?: unknown })[Symbol.toStringTag];
+  if (kind !== "AsyncFunction" && kind !== "AsyncGeneratorFunction") return;
   throw new TypeError(
     `${call} needs a generator function, not an async one: a thread awaits by yield* until(promise)`,
   );
@@ -209,6 +226,7 @@ export function iteratorOf<T>(
   made: Iterator<T, unknown, undefined>,
   call: string,
 ): Iterator<T, unknown, undefined> {
+  if (isGenerator(made)) return made;
   if (typeof made?.next === "function" && !(Symbol.asyncIterator in made)) return made;
   throw new TypeError(`${call} needs a generator function: what this function returned is no iterator`);
 }

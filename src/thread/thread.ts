@@ -4,7 +4,7 @@
  * A thread is a detached LWP and a record that outlives it (sys/thread.ts). The record is given back by who joins it, or at
  * its end if it is detached; every other use of a handle finds out by the generation, and is ESRCH.
  */
-import { EDEADLK, EINVAL, ESRCH } from "../sys/errno.js";
+import { EDEADLK, EINVAL, ESRCH, KernelAssertion } from "../sys/errno.js";
 import type { Lwp } from "../sys/lwp.js";
 import { PRI_NONE, PRI_USER_RT, SCHED_NONE, SCHED_OTHER } from "../sys/param.js";
 import {
@@ -27,7 +27,16 @@ import { spinEnter, spinExit } from "../kern/spin.js";
 import { lwpChangepri } from "../kern/synch.js";
 import { lwpContinue, lwpSuspend, schedYield } from "../syscall/lwp.js";
 import { killLwp } from "../syscall/signal.js";
-import { caller, fail, guardOperation, type Operation, operate, quick } from "../syscall/operation.js";
+import {
+  caller,
+  fail,
+  guardOperation,
+  type Operation,
+  operate,
+  quick,
+  returnStep,
+  usedTwice,
+} from "../syscall/operation.js";
 import { cancelThread, setCancelState, testCancel } from "./cancel.js";
 import { AllOperation, type Named, RaceOperation } from "./combine.js";
 import { ThreadExit } from "./ending.js";
@@ -123,8 +132,7 @@ export class Thread<out T = unknown> {
    * Source: pthread_create(3).
    */
   static spawn<F extends ThreadFunction>(f: F, ...args: Args<F>): Operation<Thread<Result<F>>> {
-    const site = takeSpawnSite();
-    return quick("Thread.spawn", (l) => Thread.#spawn(l, f, args, null, site));
+    return new SpawnOperation(f, args, null, takeSpawnSite());
   }
 
   /**
@@ -137,7 +145,8 @@ export class Thread<out T = unknown> {
     return new Spawner(options);
   }
 
-  static #spawn<F>(
+  /** For `SpawnOperation` and `Scope`. */
+  static [SPAWN]<F>(
     l: Lwp,
     f: F,
     args: unknown[],
@@ -145,11 +154,6 @@ export class Thread<out T = unknown> {
     site: number,
   ): Thread<Result<F>> {
     return spawn(l, f as unknown as ThreadMain, args, options, site, Thread.#of);
-  }
-
-  /** For `Spawner` and `Scope`. */
-  static [SPAWN]<F>(l: Lwp, f: F, args: unknown[], options: SpawnRequest, site: number): Thread<Result<F>> {
-    return Thread.#spawn(l, f, args, options, site);
   }
 
   /** For `Scope`: as `cancel`, at once. */
@@ -185,7 +189,7 @@ export class Thread<out T = unknown> {
   static get self(): Thread {
     const l = caller("Thread.self");
     if (l.arg === 0) fail(ESRCH, "Thread.self", l.lid, "this LWP is no thread of the library");
-    return Thread.#of(l.k.threads.view(l.arg));
+    return Thread.#of(l.k.threadAt(l.arg));
   }
 
   /** Index of the CPU that the caller runs on. Source: pthread_curcpu_np(3). */
@@ -504,10 +508,56 @@ export class Spawner {
 
   /** As `Thread.spawn`. */
   spawn<F extends ThreadFunction>(f: F, ...args: Args<F>): Operation<Thread<Result<F>>> {
-    const site = takeSpawnSite();
-    return quick("Thread.spawn", (l) => Thread[SPAWN](l, f, args, this.#options, site));
+    return new SpawnOperation(f, args, this.#options, takeSpawnSite());
   }
 }
+
+/** Starts a thread. As `quick` makes one, but with fields for what it is called with: programs make most of this one. */
+class SpawnOperation<F>
+  implements Operation<Thread<Result<F>>>, Iterator<Token, Thread<Result<F>>, undefined>
+{
+  private readonly f: F;
+  private readonly args: unknown[];
+  private readonly options: ThreadOptions | null;
+  private readonly site: number;
+  private ran = false;
+  /** The thread, or what is thrown if there is none. */
+  private thread: Thread<Result<F>> | null = null;
+  private error: unknown = undefined;
+
+  constructor(f: F, args: unknown[], options: ThreadOptions | null, site: number) {
+    this.f = f;
+    this.args = args;
+    this.options = options;
+    this.site = site;
+  }
+
+  [Symbol.iterator](): this {
+    if (this.ran) usedTwice("Thread.spawn");
+    return this;
+  }
+
+  next(): IteratorResult<Token, Thread<Result<F>>> {
+    const l = caller("Thread.spawn");
+    if (!this.ran) this.act(l);
+    const step = returnStep(l);
+    if (step !== null) return step;
+    if (this.thread === null) throw this.error;
+    return { done: true, value: this.thread };
+  }
+
+  private act(l: Lwp): void {
+    this.ran = true;
+    cacheCreds(l);
+    try {
+      this.thread = Thread[SPAWN](l, this.f, this.args, this.options, this.site);
+    } catch (error) {
+      if (error instanceof KernelAssertion) throw error;
+      this.error = error;
+    }
+  }
+}
+guardOperation(SpawnOperation.prototype, "Thread.spawn");
 
 class Uncancellable<R> implements Operation<R> {
   readonly syscall = "Thread.uncancellable";
