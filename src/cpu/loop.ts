@@ -11,7 +11,7 @@ import { type Cpu, CpuRecord } from "../sys/cpu.js";
 import { ASLEEP_BLOCKED, ASLEEP_IN_LOOP, ATTN_HALT, ATTN_SLICE, AWAKE, CPU_HALTED } from "../sys/param.js";
 import { AT_IDLE_ANNOUNCED, AT_IDLE_SLEEPING, AT_IDLE_WOKEN, delayPoint } from "../kern/delay.js";
 import { cpuRunning } from "../kern/init.js";
-import { schedVictim } from "../kern/placement.js";
+import { schedCanSteal } from "../kern/placement.js";
 import { clockPoll } from "../kern/softclock.js";
 import { atomicAnd } from "../kern/spin.js";
 import { asCpu, dispatch, STOP_HALT, STOP_SLICE } from "./dispatcher.js";
@@ -109,10 +109,12 @@ class Listener {
 /** Of a CPU that does not listen. */
 const DEAF = { turned: () => {}, isDue: () => false, hasIdled: () => false };
 
-/** Whether there is a reason to dispatch. */
+/**
+ * Whether there is a reason to dispatch. Movable LWPs of another CPU are none as long as none of them may come here: it would be
+ * looked for over and over, under both run queues' locks, while the tick looks often enough (SCH-52).
+ */
 function hasWork(ci: Cpu): boolean {
-  const { k } = ci;
-  return wasAsked(ci) || (ci.index === 1 && k.g.zombies !== 0) || schedVictim(k, ci) !== null;
+  return wasAsked(ci) || (ci.index === 1 && ci.k.g.zombies !== 0) || schedCanSteal(ci);
 }
 
 /** Whether there is one that somebody has notified it of: nobody does of what it might steal, which it finds at a tick. */
