@@ -1,28 +1,37 @@
 /**
  * Signals that time alone aborts: those of `AbortSignal.timeout`, and what `AbortSignal.any` has made of one.
  *
- * The host's timer of such a signal does not keep an event loop going. A loop that is empty otherwise would look as if nothing
- * could end a wait any more, so whoever waits must hold it. Only the host knows its signals apart, by properties that Node
- * keeps under symbols; where it has no such, a wait by such a signal alone counts as one that nobody ends.
+ * Who waits by such a signal has two things to do for it. The host's timer does not keep an event loop going: a loop that is
+ * empty otherwise would look as if nothing could end the wait any more, so it must be held. And on Node 20 a signal of
+ * `AbortSignal.any` does not hold those that it was made of: the garbage collector takes a timeout that nobody else holds, and
+ * then it never aborts. So the timeouts must be held too, as long as the wait lasts. One that was taken before is gone: such a
+ * wait is one that nobody ends. From Node 22 on the host itself holds them.
+ *
+ * Only the host knows its signals apart, by properties that Node keeps under symbols (20, 22, 24 and 26: `kTimeout` and
+ * `kSourceSignals`); where it has no such, a wait by such a signal alone counts as one that nobody ends.
  */
 
-/** Whether time will abort a signal. */
-export function abortsInTime(signal: AbortSignal): boolean {
-  for (const key of Object.getOwnPropertySymbols(signal)) {
-    const value = (signal as unknown as Record<symbol, unknown>)[key];
-    if (key.description === "kTimeout") return value === true;
-    if (key.description === "kSourceSignals") return someInTime(value as Sources);
-  }
-  return false;
+/** The timeouts that will abort a signal, itself perhaps; none if time does not. */
+export function timeoutsOf(signal: AbortSignal): AbortSignal[] {
+  const timeouts: AbortSignal[] = [];
+  addTimeouts(signal, timeouts);
+  return timeouts;
 }
 
 /** A set of weak references, neither of the usual class. */
 type Sources = Iterable<{ deref(): unknown }>;
 
-function someInTime(sources: Sources): boolean {
+function addTimeouts(signal: AbortSignal, timeouts: AbortSignal[]): void {
+  for (const key of Object.getOwnPropertySymbols(signal)) {
+    const value = (signal as unknown as Record<symbol, unknown>)[key];
+    if (key.description === "kTimeout" && value === true) timeouts.push(signal);
+    if (key.description === "kSourceSignals") addSources(value as Sources, timeouts);
+  }
+}
+
+function addSources(sources: Sources, timeouts: AbortSignal[]): void {
   for (const source of sources) {
     const signal = source.deref();
-    if (signal instanceof AbortSignal && abortsInTime(signal)) return true;
+    if (signal instanceof AbortSignal) addTimeouts(signal, timeouts);
   }
-  return false;
 }

@@ -35,7 +35,7 @@ import {
 } from "../syscall/operation.js";
 import { actOnCancel, isCancelled } from "./cancel.js";
 import { threadHost } from "./host.js";
-import { abortsInTime } from "./timeoutsignal.js";
+import { timeoutsOf } from "./timeoutsignal.js";
 
 /** How long, and until what, a blocking operation waits. */
 export interface WaitOptions {
@@ -251,6 +251,8 @@ function limitsOf(k: Kernel, options: WaitOptions, syscall: string): Limits | nu
 class Limits {
   readonly #k: Kernel;
   readonly #signal: AbortSignal | undefined;
+  /** Those that will abort the signal, which nobody else may hold. */
+  readonly #timeouts: readonly AbortSignal[];
   readonly #timed: boolean;
   /** The tick that ends it. */
   readonly #deadline: number;
@@ -260,6 +262,7 @@ class Limits {
   constructor(k: Kernel, milliseconds: number, signal: AbortSignal | undefined) {
     this.#k = k;
     this.#signal = signal;
+    this.#timeouts = signal === undefined ? [] : timeoutsOf(signal);
     this.#timed = milliseconds >= 0;
     const ticks = milliseconds > 0 ? ticksOf(k, milliseconds) : 0;
     this.#deadline = (k.g.ticks + ticks) | 0;
@@ -284,7 +287,7 @@ class Limits {
       signal.addEventListener("abort", abort);
       // The signal's events come from this realm's loop: it must turn.
       hostwaitAdd(ci, 1);
-      const letRunOut = abortsInTime(signal) ? threadHost(l.k).holdLoop?.() : undefined;
+      const letRunOut = this.#timeouts.length > 0 ? threadHost(l.k).holdLoop?.() : undefined;
       this.#forget = () => {
         letRunOut?.();
         signal.removeEventListener("abort", abort);

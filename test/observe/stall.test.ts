@@ -140,6 +140,27 @@ describe("something is left that wakes somebody:", () => {
     }
   }
 
+  // Node 20 alone lets go of a timeout that only another signal was made of.
+  const collects = process.versions.node.startsWith("20.");
+  const how = collects ? "stalls (Node 20)" : "times out (from Node 22 on)";
+  test(`a wait by a signal whose timeout nobody held when garbage was collected before ${how}`, async () => {
+    const text = `
+      import { Semaphore, until } from "lwp";
+      import { setFlagsFromString } from "node:v8";
+      import { runInNewContext } from "node:vm";
+      const limited = () => AbortSignal.any([AbortSignal.timeout(${collects ? 600_000 : 100})]);
+      export function* main() {
+        const signal = limited();
+        yield* until(new Promise((done) => setTimeout(done, 0)));
+        setFlagsFromString("--expose-gc");
+        runInNewContext("gc")();
+        try { yield* new Semaphore(0).wait({ signal }); } catch (e) { console.log(e.name); }
+      }
+    `;
+    const { status, stdout } = await lwpRun(text, 1);
+    assert.deepEqual([status, stdout], collects ? [71, ""] : [0, "TimeoutError\n"]);
+  });
+
   test("a token that always just one of many threads has is never mistaken for a stall", async () => {
     const text = `
       import { Thread } from "lwp";

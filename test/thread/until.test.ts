@@ -1,6 +1,8 @@
 /** Awaiting the host on a real CPU: values, reasons, and what ends the wait before. */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { boot, LwpError, schedYield, Thread, until } from "lwp";
 import type * as K from "lwp/kernel";
 import { lwpWakeup } from "lwp/syscall";
@@ -66,6 +68,25 @@ describe("until", () => {
     process.off("unhandledRejection", hear);
     assert.deepEqual(told, ["ETIMEDOUT", "ETIMEDOUT", "there", "TimeoutError", true]);
     assert.deepEqual(unhandled, []);
+  });
+
+  test("is ended by one of several signals, a timeout that nobody else holds, though garbage is collected meanwhile", async () => {
+    setFlagsFromString("--expose-gc");
+    const collect = runInNewContext("gc") as () => void;
+    const signal = () => AbortSignal.any([new AbortController().signal, AbortSignal.timeout(50)]);
+    const told = await onHost(function* () {
+      const t = yield* Thread.spawn(function* () {
+        // Without the signal, Node 20 would have it wait for ever.
+        return yield* outcome(until(never, { signal: signal(), timeout: 20_000 }));
+      });
+      // What was dereferenced in a turn of the event loop lives until its end.
+      for (let turn = 0; turn < 2; turn++) {
+        yield* until(after(0, 0));
+        collect();
+      }
+      return yield* t.join();
+    });
+    assert.equal(told, "TimeoutError");
   });
 
   test("is ended by a cancellation, not by a wakeup; stands still while the thread is suspended", async () => {
