@@ -285,7 +285,7 @@ function* cancel({ nothing, silence, local }: Objects): Run {
   const t = yield* anywhere.spawn(victim, chance(4), { nothing, silence, local });
   count("Thread.spawn", isElsewhere(t.lid));
   for (let n = chance(3); n > 0; n--) yield* Thread.yield();
-  if (chance(8) !== 0) {
+  if (chance(16) !== 0) {
     count("Thread.suspend", isElsewhere(t.lid));
     yield* t.suspend();
     count("Thread.priority", isElsewhere(t.lid));
