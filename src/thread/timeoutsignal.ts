@@ -2,10 +2,10 @@
  * Signals that time alone aborts: those of `AbortSignal.timeout`, and what `AbortSignal.any` has made of one.
  *
  * Who waits by such a signal has two things to do for it. The host's timer does not keep an event loop going: a loop that is
- * empty otherwise would look as if nothing could end the wait any more, so it must be held. And on Node 20 a signal of
- * `AbortSignal.any` does not hold those that it was made of: the garbage collector takes a timeout that nobody else holds, and
- * then it never aborts. So the timeouts must be held too, as long as the wait lasts. One that was taken before is gone: such a
- * wait is one that nobody ends. From Node 22 on the host itself holds them.
+ * empty otherwise would look as if nothing could end the wait any more, so it must be held. And before Node 22.16 (and 24) a
+ * signal of `AbortSignal.any` does not hold those that it was made of: the garbage collector takes a timeout that nobody else
+ * holds, and then it never aborts. So the timeouts must be held too, as long as the wait lasts. One that was taken before is
+ * gone: such a wait is one that nobody ends. Later versions hold them themselves.
  *
  * Only the host knows its signals apart, by properties that Node keeps under symbols (20, 22, 24 and 26: `kTimeout` and
  * `kSourceSignals`); where it has no such, a wait by such a signal alone counts as one that nobody ends.
