@@ -1,9 +1,9 @@
 /**
  * How arguments and results travel between threads: by value, as bytes (encode.ts), in the thread's record.
  *
- * Up to 32 bytes stand in the record itself; up to 4,096 in the arena, a pool of blocks of 64 words linked into chains; more in
- * a range of user memory. A thread that stays in its realm gets its arguments as they are, and so is its result handed over,
- * unless a handle on it has left.
+ * A number, a boolean, null and undefined, also as the only argument, need no bytes. Up to 32 bytes stand in the record itself;
+ * up to 4,096 in the arena, a pool of blocks of 64 words linked into chains; more in a range of user memory. A thread that
+ * stays in its realm gets its arguments as they are, and so is its result handed over, unless a handle on it has left.
  */
 import { BLOCK_WORDS, type Kernel } from "../sys/kernel.js";
 import { ENOMEM, LwpError } from "../sys/errno.js";
@@ -34,6 +34,8 @@ export const VALUE_LOST = 7;
 export const VALUE_SHORT = 8;
 /** Bytes in user memory. */
 export const VALUE_LONG = 9;
+/** With one of the kinds that need no bytes: not the list of the arguments, but the only one of them. */
+const VALUE_SOLE = 16;
 
 for (const Class of [EvalError, LwpError, RangeError, ReferenceError, SyntaxError, TypeError, URIError]) {
   registerError(Class.name, Class);
@@ -69,7 +71,9 @@ export function putValue(k: Kernel, t: Carrier, value: unknown, name: string, sy
 
 /** Puts the arguments of a portable thread into its record. Throws DataCloneError, or ENOMEM. */
 export function putArgs(k: Kernel, t: ThreadRec, args: readonly unknown[]): void {
-  if (args.length > 0) store(k, t, threadHost(k).encoder.encode(args, "args"), "Thread.spawn");
+  if (args.length === 0) return;
+  if (args.length === 1 && putPlain(t, args[0])) t.valueKind |= VALUE_SOLE;
+  else store(k, t, threadHost(k).encoder.encode(args, "args"), "Thread.spawn");
 }
 
 /** The realm of CPU 0, which collects processes, and reports the errors that nobody has asked for: so they all get there. */
@@ -79,7 +83,11 @@ const NO_ARGS: readonly unknown[] = [];
 
 /** Takes them out. */
 export function takeArgs(k: Kernel, t: ThreadRec): readonly unknown[] {
-  return t.valueKind === VALUE_NONE ? NO_ARGS : (takeValue(k, t) as unknown[]);
+  const kind = t.valueKind;
+  if (kind === VALUE_NONE) return NO_ARGS;
+  if ((kind & VALUE_SOLE) === 0) return takeValue(k, t) as unknown[];
+  t.valueKind = kind & ~VALUE_SOLE;
+  return [takeValue(k, t)];
 }
 
 /**

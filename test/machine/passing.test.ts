@@ -52,6 +52,21 @@ describe("every kind of value, and every kind that is refused", () => {
   }
 });
 
+test("a thread gets as many arguments as were sent, and each as it was", () => {
+  const plain = [undefined, null, true, false, 0, -0, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 53, ""];
+  const lists = [[], ...plain.map((value) => [value]), ...plain.map((value) => [value, value])];
+  const machine = new ThreadMachine({ cpus: 2, entries: [gather] });
+  const got: unknown[][] = [];
+  machine.runMain(function* () {
+    for (const list of lists) got.push(yield* (yield* Thread.spawn(gather, ...list)).join());
+  });
+  assert.deepEqual(got, lists);
+});
+
+function* gather(...args: unknown[]) {
+  return args;
+}
+
 describe("handles", () => {
   test("travel anywhere in a value, come out as the same class, and are one object where they were one", async () => {
     const text = `
