@@ -182,8 +182,18 @@ export const breakages = [
     point: "idle.announced",
     name: "a CPU does not look again after saying that it sleeps",
     file: "cpu/loop.js",
-    find: "const seen = Atomics.load(w, ci.at + WAKE); if (hasWork(ci)) {",
-    replace: "const seen = Atomics.load(w, ci.at + WAKE); if (false) {",
+    find: "delayPoint2(ci, AT_IDLE_ANNOUNCED); if (hasWork(ci)) {",
+    replace: "delayPoint2(ci, AT_IDLE_ANNOUNCED); if (false) {",
+    test: cpus,
+  },
+  {
+    point: "idle.announced",
+    name: "a CPU reads the count of wake-ups after saying that it sleeps",
+    file: "cpu/loop.js",
+    find: `const seen = Atomics.load(w, ci.at + WAKE);
+      Atomics.store(w, ci.at + SLEEPING, inLoop ? ASLEEP_IN_LOOP : ASLEEP_BLOCKED); delayPoint2(ci, AT_IDLE_ANNOUNCED);`,
+    replace: `Atomics.store(w, ci.at + SLEEPING, inLoop ? ASLEEP_IN_LOOP : ASLEEP_BLOCKED);
+      delayPoint2(ci, AT_IDLE_ANNOUNCED); const seen = Atomics.load(w, ci.at + WAKE);`,
     test: cpus,
   },
   {

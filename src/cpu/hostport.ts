@@ -8,7 +8,7 @@ import { cur } from "../sys/current.js";
 import { KernelAssertion } from "../sys/errno.js";
 import type { Kernel } from "../sys/kernel.js";
 import type { Lwp } from "../sys/lwp.js";
-import { ATTN_SLICE, ATTN_TICK } from "../sys/param.js";
+import { ATTN_SLICE, ATTN_TICK, AWAKE } from "../sys/param.js";
 import type { Port } from "../sys/port.js";
 import type { Proc } from "../sys/proc.js";
 import { GlobalsRecord } from "../sys/globals.js";
@@ -50,7 +50,9 @@ export class HostPort implements Port {
 
   notify(ci: Cpu): void {
     const { w } = this.#k;
-    if (Atomics.load(w, ci.at + SLEEPING) === 0) return;
+    if (Atomics.load(w, ci.at + SLEEPING) === AWAKE) return;
+    // In this order: see cpu/loop.ts. The host may take long to let it run, and others are not to notify it meanwhile.
+    Atomics.store(w, ci.at + SLEEPING, AWAKE);
     Atomics.add(w, ci.at + WAKE, 1);
     Atomics.notify(w, ci.at + WAKE);
   }

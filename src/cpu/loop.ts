@@ -4,8 +4,10 @@
  * It dispatches until there is nothing to run or its slice is over. It turns the loop after each slice while an LWP of it
  * awaits host work (or its realm has a life of its own), and idles in the loop then; only otherwise does it block.
  *
- * Going idle, in steps: (1) spin for a moment, where there are cores for all CPUs; (2) say so in `sleeping`; (3) look once
- * more; (4) wait for `wake` to change. See kern/resched.ts for the other side.
+ * Going idle, in steps: (1) spin for a moment, where there are cores for all CPUs; (2) read `wake`; (3) say so in `sleeping`;
+ * (4) look once more; (5) wait until `wake` is another. See kern/resched.ts for the other side. Who notifies says that the CPU is
+ * awake, and then changes `wake`: so it is notified once, however many queue work for it until it runs. Since it has read
+ * `wake` before, it never sleeps while it passes for awake.
  */
 import { type Cpu, CpuRecord } from "../sys/cpu.js";
 import { ASLEEP_BLOCKED, ASLEEP_IN_LOOP, ATTN_HALT, ATTN_SLICE, AWAKE, CPU_HALTED } from "../sys/param.js";
@@ -127,9 +129,9 @@ function idleWait(ci: Cpu, options: LoopOptions, inLoop: boolean): Promise<unkno
   const { k } = ci;
   const { w } = k;
   if (!inLoop) for (let i = 0; i < options.idleSpins; i++) if (hasWork(ci)) return null;
+  const seen = Atomics.load(w, ci.at + WAKE);
   Atomics.store(w, ci.at + SLEEPING, inLoop ? ASLEEP_IN_LOOP : ASLEEP_BLOCKED);
   delayPoint2(ci, AT_IDLE_ANNOUNCED);
-  const seen = Atomics.load(w, ci.at + WAKE);
   if (hasWork(ci)) {
     Atomics.store(w, ci.at + SLEEPING, AWAKE);
     return null;

@@ -31,6 +31,12 @@ export const callPark: Action = function* (x) {
 
 export const unpark: Action = (x, lid, hint) => x.K.unpark(x.p, lid, hint);
 
+/** Wakes a CPU for nothing. */
+export const kick: Action = (x, cpu) => {
+  x.K.cpuKick(x.cpu(cpu));
+  x.K.flushKicks(x.k);
+};
+
 /** A thread that is parked on the agent's CPU; returns its lid. */
 export const makeSleeper: Action = function* (x) {
   const lid = x.spawn(function* () {
