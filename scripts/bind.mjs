@@ -24,7 +24,11 @@ import { compileKernel } from "./wasm.mjs";
 const dist = fileURLToPath(new URL("../dist/", import.meta.url));
 const floors = ["sys", "kern", "cpu", "context", "syscall", "thread"];
 const { wrappers, hosts } = await compileKernel();
-const how = [readFileSync(new URL(import.meta.url)), JSON.stringify([...wrappers]), JSON.stringify([...hosts].map(([m, n]) => [m, [...n]]))];
+const how = [
+  readFileSync(new URL(import.meta.url)),
+  JSON.stringify([...wrappers]),
+  JSON.stringify([...hosts].map(([m, n]) => [m, [...n]])),
+];
 const mark = `/* bound ${createHash("sha256").update(how.join()).digest("hex").slice(0, 12)} */`;
 
 const modules = floors.flatMap((floor) =>

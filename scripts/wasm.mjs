@@ -5,7 +5,7 @@
 // machines with several CPUs run instead (src/kern/compiled.ts). The JavaScript stays: machines with one CPU, simulated ones, those
 // under lockstep and pages that forbid WebAssembly run that, and tests compare the two word by word.
 
-import { readFileSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { Compiler } from "./wasm/compile.mjs";
 import { encodeModule } from "./wasm/module.mjs";
@@ -19,7 +19,10 @@ const ENTRIES = {
   "kern/lwpcreate": ["bear", "admit"],
   "kern/lwpexit": ["isLast", "giveUp", "die"],
   "kern/lwpfree": ["lwpFree"],
+  "kern/pool": ["rawPut"],
   "thread/record": ["newRecord"],
+  "thread/ending": ["endRecord"],
+  "thread/join": ["takeReturned"],
 };
 
 const root = fileURLToPath(new URL("../", import.meta.url));
@@ -74,7 +77,8 @@ function argument({ name, type }) {
 /** The module of JavaScript that carries the code, and what it imports. */
 function code({ imports, globals, messages, hosts }, bytes) {
   const from = [...hosts].map(
-    ([module, names]) => `import { ${[...names].map((n) => `${n}$host as ${n}`).join(", ")} } from "../${module}.js";`,
+    ([module, names]) =>
+      `import { ${[...names].map((n) => `${n}$host as ${n}`).join(", ")} } from "../${module}.js";`,
   );
   const values = [...globals].map((name) => `    ${JSON.stringify(name)}: ${globalText(name)},`);
   const functions = [...imports.values()].map(({ name, text }) => `    ${JSON.stringify(name)}: ${text},`);
@@ -106,7 +110,9 @@ function globalText(name) {
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const { compiler, bytes } = await compileKernel();
-  console.log(`${bytes.length} bytes, ${compiler.functions.size} functions: ${[...compiler.functions.keys()].join(" ")}`);
+  console.log(
+    `${bytes.length} bytes, ${compiler.functions.size} functions: ${[...compiler.functions.keys()].join(" ")}`,
+  );
   console.log(`calls of JavaScript: ${[...compiler.imports.keys()].join(" ")}`);
   for (const [name, why] of compiler.refused) console.log(`not compiled: ${name}: ${why}`);
 }

@@ -16,18 +16,68 @@ const unsupported = (node, why) => {
 };
 
 const OP = {
-  unreachable: 0x00, block: 0x02, loop: 0x03, if: 0x04, else: 0x05, end: 0x0b, br: 0x0c, brIf: 0x0d, return: 0x0f,
-  drop: 0x1a, select: 0x1b, get: 0x20, set: 0x21, tee: 0x22, load: 0x28, f64load: 0x2b, store: 0x36, f64store: 0x39,
-  i32: 0x41, f64: 0x44, eqz: 0x45, clz: 0x67, add: 0x6a, sub: 0x6b, mul: 0x6c, divU: 0x6e, remS: 0x6f, and: 0x71,
-  shl: 0x74, toF64: 0xb7, brTable: 0x0e,
+  unreachable: 0x00,
+  block: 0x02,
+  loop: 0x03,
+  if: 0x04,
+  else: 0x05,
+  end: 0x0b,
+  br: 0x0c,
+  brIf: 0x0d,
+  return: 0x0f,
+  drop: 0x1a,
+  select: 0x1b,
+  get: 0x20,
+  set: 0x21,
+  tee: 0x22,
+  load: 0x28,
+  f64load: 0x2b,
+  store: 0x36,
+  f64store: 0x39,
+  i32: 0x41,
+  f64: 0x44,
+  eqz: 0x45,
+  clz: 0x67,
+  add: 0x6a,
+  sub: 0x6b,
+  mul: 0x6c,
+  divU: 0x6e,
+  remS: 0x6f,
+  and: 0x71,
+  shl: 0x74,
+  toF64: 0xb7,
+  brTable: 0x0e,
 }; // prettier-ignore
 
 const I32_BINARY = {
-  "+": 0x6a, "-": 0x6b, "*": 0x6c, "%": 0x6f, "&": 0x71, "|": 0x72, "^": 0x73, "<<": 0x74, ">>": 0x75, ">>>": 0x76,
-  "===": 0x46, "!==": 0x47, "<": 0x48, ">": 0x4a, "<=": 0x4c, ">=": 0x4e,
+  "+": 0x6a,
+  "-": 0x6b,
+  "*": 0x6c,
+  "%": 0x6f,
+  "&": 0x71,
+  "|": 0x72,
+  "^": 0x73,
+  "<<": 0x74,
+  ">>": 0x75,
+  ">>>": 0x76,
+  "===": 0x46,
+  "!==": 0x47,
+  "<": 0x48,
+  ">": 0x4a,
+  "<=": 0x4c,
+  ">=": 0x4e,
 }; // prettier-ignore
 const F64_BINARY = {
-  "+": 0xa0, "-": 0xa1, "*": 0xa2, "/": 0xa3, "===": 0x61, "!==": 0x62, "<": 0x63, ">": 0x64, "<=": 0x65, ">=": 0x66,
+  "+": 0xa0,
+  "-": 0xa1,
+  "*": 0xa2,
+  "/": 0xa3,
+  "===": 0x61,
+  "!==": 0x62,
+  "<": 0x63,
+  ">": 0x64,
+  "<=": 0x65,
+  ">=": 0x66,
 }; // prettier-ignore
 const COMPARES = new Set(["===", "!==", "<", ">", "<=", ">="]);
 /** Atomic operations: their code after 0xfe, and whether they leave a value. */
@@ -39,7 +89,15 @@ const MUTABLE = new Set(["polls"]);
 /** Functions of at most so many bytes stand where they are called: V8 puts no WebAssembly function into another. */
 const INLINE_BYTES = 400;
 /** But not these, which run rarely. */
-const RARE = new Set(["contend", "permitted", "waitContextSaved", "abortedEarly", "turnstileDetach", "addSlot", "cvWakeup"]);
+const RARE = new Set([
+  "contend",
+  "permitted",
+  "waitContextSaved",
+  "abortedEarly",
+  "turnstileDetach",
+  "addSlot",
+  "cvWakeup",
+]);
 
 /** Whether something of that type is passed at all. */
 const isValue = (type) => type !== "k" && !type.startsWith("pool:");
@@ -113,7 +171,12 @@ export class Compiler {
     if (fn === undefined) return null;
     // Nobody calls itself: a second call while it is being compiled stays outside.
     this.refused.set(name, "it calls itself");
-    const saved = [new Map(this.imports), new Set(this.globals), [...this.messages], new Set(this.functions.keys())];
+    const saved = [
+      new Map(this.imports),
+      new Set(this.globals),
+      [...this.messages],
+      new Set(this.functions.keys()),
+    ];
     try {
       const compiled = await new FunctionCompiler(this, module, fn).compile(name, args, of);
       this.functions.set(name, compiled);
@@ -153,11 +216,13 @@ export class Compiler {
     const visit = (f) => {
       if (f === undefined || called.has(f.name)) return;
       called.add(f.name);
-      for (const c of f.code) if (c.call !== undefined) visit(this.functions.get(c.call) ?? this.imports.get(c.call));
+      for (const c of f.code)
+        if (c.call !== undefined) visit(this.functions.get(c.call) ?? this.imports.get(c.call));
     };
     for (const f of this.imports.values()) f.code = [];
     for (const f of this.functions.values()) if (f.exported) visit(f);
-    for (const table of [this.functions, this.imports]) for (const name of table.keys()) if (!called.has(name)) table.delete(name);
+    for (const table of [this.functions, this.imports])
+      for (const name of table.keys()) if (!called.has(name)) table.delete(name);
   }
 }
 
@@ -185,7 +250,9 @@ class FunctionCompiler {
     const { node, params, result } = this.#fn;
     if (node.generator || node.async || params === undefined) unsupported(node, "no plain function");
     const types = [];
-    const kinds = params.map((p, i) => this.#c.typeOf(p.type, of) ?? unsupported(node, `parameter ${p.name}: ${p.type}`));
+    const kinds = params.map(
+      (p) => this.#c.typeOf(p.type, of) ?? unsupported(node, `parameter ${p.name}: ${p.type}`),
+    );
     kinds.forEach((kind, i) => {
       if (!isValue(kind)) return this.#bind(params[i].name, { type: kind });
       const type = kind === "i32" && args !== null && args[i] === "f64" ? "f64" : kind;
@@ -221,7 +288,14 @@ class FunctionCompiler {
     for (const i of f.params.keys()) this.#emit(OP.get, ...leb(i));
     this.#emit({ call: f.name });
     this.#reference(f.result);
-    return { ...f, name: `${f.name}$index`, results: ["i32"], locals: this.#locals, code: this.#out, exported: true };
+    return {
+      ...f,
+      name: `${f.name}$index`,
+      results: ["i32"],
+      locals: this.#locals,
+      code: this.#out,
+      exported: true,
+    };
   }
 
   // --- names, locals, code --------------------------------------------------------------------
@@ -317,7 +391,8 @@ class FunctionCompiler {
     }
     const type = await this.#expression(argument);
     this.#result ??= type;
-    if (type !== this.#result && !(isRec(type) && isRec(this.#result))) unsupported(argument, `returns ${type}`);
+    if (type !== this.#result && !(isRec(type) && isRec(this.#result)))
+      unsupported(argument, `returns ${type}`);
     this.#leave();
   }
 
@@ -379,7 +454,12 @@ class FunctionCompiler {
     if (node.type === "AssignmentExpression") return this.#assign(node);
     if (node.type === "UpdateExpression") {
       const right = { type: "Literal", value: 1 };
-      return this.#assign({ left: node.argument, operator: node.operator === "++" ? "+=" : "-=", right, start: node.start });
+      return this.#assign({
+        left: node.argument,
+        operator: node.operator === "++" ? "+=" : "-=",
+        right,
+        start: node.start,
+      });
     }
     const type = await this.#expression(node);
     if (type !== "void") this.#emit(OP.drop);
@@ -622,10 +702,12 @@ class FunctionCompiler {
     if (left.type === "Identifier") {
       const found = this.#lookup(left.name);
       if (found?.local === undefined) unsupported(left);
-      const value = op === "" ? right : { type: "BinaryExpression", operator: op, left, right, start: left.start };
+      const value =
+        op === "" ? right : { type: "BinaryExpression", operator: op, left, right, start: left.start };
       const type = await this.#expression(value);
       if (found.type === "null") found.type = type;
-      if (type !== found.type && !(isRec(type) && isRec(found.type))) unsupported(left, `${found.type} = ${type}`);
+      if (type !== found.type && !(isRec(type) && isRec(found.type)))
+        unsupported(left, `${found.type} = ${type}`);
       return this.#emit(OP.set, ...leb(found.local));
     }
     if (left.object?.name === "cur" && left.property.name === "kicks" && operator === "|=") {
@@ -640,7 +722,8 @@ class FunctionCompiler {
       this.#emit(OP.tee, ...leb(address), OP.get, ...leb(address));
       this.#load({ type, offset });
       const [code, of] = await this.#apart(() => this.#expression(right));
-      if (type === "f64") this.#emit(...code, ...(of === "f64" ? [] : [OP.toF64]), F64_BINARY[op] ?? unsupported(node));
+      if (type === "f64")
+        this.#emit(...code, ...(of === "f64" ? [] : [OP.toF64]), F64_BINARY[op] ?? unsupported(node));
       else if (type === "i32" && of === "i32") this.#emit(...code, I32_BINARY[op] ?? unsupported(node));
       else unsupported(node, `${type} ${operator} ${of}`);
     } else {
@@ -800,7 +883,11 @@ class FunctionCompiler {
       const [code, type] = await this.#apart(() => this.#expression(arg));
       values.push({ code, type });
     }
-    const f = await this.#c.callee(moduleName, name, values.map((v) => v.type));
+    const f = await this.#c.callee(
+      moduleName,
+      name,
+      values.map((v) => v.type),
+    );
     if (f === null || f.declared.length !== values.length) return this.#host(moduleName, name, values);
     const passed = values.filter((_, i) => isValue(f.kinds[i]));
     for (const [i, value] of passed.entries()) this.#pass(value, f.params[i]);
@@ -846,7 +933,8 @@ class FunctionCompiler {
   #pass({ code, type }, want) {
     this.#emit(...code);
     if (type === "i32" && want === "f64") this.#emit(OP.toF64);
-    else if (type !== want && !(isRec(type) && isRec(want))) unsupported({ start: 0 }, `passes ${type} for ${want}`);
+    else if (type !== want && !(isRec(type) && isRec(want)))
+      unsupported({ start: 0 }, `passes ${type} for ${want}`);
   }
 
   async #assertion([, condition, message]) {
@@ -865,13 +953,19 @@ class FunctionCompiler {
     const [first, ...rest] = message.quasis.map((q) => q.value.raw);
     const text = `${first}${rest.map((q, i) => `\${a${i}}${q}`).join("")}`;
     const names = types.map((_, i) => `a${i}`).join(", ");
-    this.#emit(this.#c.import(`panic: ${text}`, types, [], `(${names}) => panic(k, \`${text}\`)`), OP.unreachable);
+    this.#emit(
+      this.#c.import(`panic: ${text}`, types, [], `(${names}) => panic(k, \`${text}\`)`),
+      OP.unreachable,
+    );
     return "void";
   }
 
   async #delayPoint(point) {
     this.#emit(this.#c.global("k.delays"), OP.if, EMPTY);
-    await this.#host("kern/delay", "delayPoint", [{ type: "k" }, { type: "i32", code: [OP.i32, ...sleb(this.#constant(point))] }]);
+    await this.#host("kern/delay", "delayPoint", [
+      { type: "k" },
+      { type: "i32", code: [OP.i32, ...sleb(this.#constant(point))] },
+    ]);
     this.#emit(OP.end);
     return "void";
   }
@@ -888,7 +982,8 @@ class FunctionCompiler {
       this.#emit(OP.i32, ...sleb(record.coldWords), OP.mul, this.#c.global(`${pool}.coldBase`), OP.add);
       return "i32";
     }
-    const views = of === "k" && name === "lwpAt" ? "Lwp" : of.startsWith("pool:") && name === "view" ? of.slice(5) : null;
+    const views =
+      of === "k" && name === "lwpAt" ? "Lwp" : of.startsWith("pool:") && name === "view" ? of.slice(5) : null;
     if (views !== null) {
       await this.#expression(args[0]);
       this.#viewOf(`rec:${views}`);
@@ -949,7 +1044,9 @@ class FunctionCompiler {
 
   /** `Atomics` on the words. */
   async #atomics(node, name, [, at, ...args]) {
-    const atomic = { load: "load", store: "store", or: "or", and: "and", add: "add", compareExchange: "cas" }[name];
+    const atomic = { load: "load", store: "store", or: "or", and: "and", add: "add", compareExchange: "cas" }[
+      name
+    ];
     if (atomic !== undefined) return this.#atomic(node, atomic, [at, ...args]);
     if (name !== "notify") return unsupported(node, `Atomics.${name}`);
     const offset = await this.#address(at);
@@ -963,7 +1060,8 @@ class FunctionCompiler {
     const module = await this.#c.module(moduleName);
     const fn = module.functions.get(name) ?? unsupported({ start: 0 }, `${name} is no function`);
     const params = values.filter(({ type }) => isValue(type));
-    if (params.some(({ type }) => type === "w" || type === "d")) unsupported({ start: 0 }, "memory as argument");
+    if (params.some(({ type }) => type === "w" || type === "d"))
+      unsupported({ start: 0 }, "memory as argument");
     const result = this.#c.typeOf(fn.result ?? "?") ?? unsupported({ start: 0 }, `result of ${name}`);
     const names = params.map((_, i) => `a${i}`);
     let next = 0;
@@ -976,6 +1074,7 @@ class FunctionCompiler {
     for (const { code } of params) this.#emit(...code);
     const types = params.map(({ type }) => type);
     this.#emit(this.#c.import(`${name}(${types})`, types, result === "void" ? [] : [result], text));
+    if (!moduleName.startsWith("kern/")) unsupported({ start: 0 }, `${name} is above the kernel`);
     const hosts = this.#c.hosts.get(moduleName) ?? new Set();
     this.#c.hosts.set(moduleName, hosts.add(name));
     if (fn.result === "never") this.#emit(OP.unreachable);

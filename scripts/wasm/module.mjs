@@ -34,7 +34,11 @@ const section = (id, content) => [id, ...leb(content.length), ...content];
 export function encodeModule(imports, globals, functions) {
   const types = [];
   const typeOf = ({ params, results }) => {
-    const type = [0x60, ...list(params.map((t) => [valueType(t)])), ...list(results.map((t) => [valueType(t)]))];
+    const type = [
+      0x60,
+      ...list(params.map((t) => [valueType(t)])),
+      ...list(results.map((t) => [valueType(t)])),
+    ];
     const at = types.findIndex((t) => String(t) === String(type));
     return at >= 0 ? at : types.push(type) - 1;
   };

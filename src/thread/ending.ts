@@ -28,7 +28,7 @@ import { Cancelled, cancelThread } from "./cancel.js";
 import { wakeWatchers } from "./combine.js";
 import { spawnedAt, threadHost } from "./host.js";
 import { putResult, takeValue } from "./passing.js";
-import { freeRecord, isGood } from "./record.js";
+import { freeRecord, isGood, lockOf } from "./record.js";
 import { runDestructors } from "./threadlocal.js";
 
 // The words of every end, by address: see kern/runq.ts.
@@ -104,21 +104,16 @@ function statusOf(value: unknown): number {
 /** The record's side of its end. Whether it was detached, and so nobody will ask for `value`. */
 function finish(l: Lwp, t: ThreadRec, state: number, value: unknown): boolean {
   const { k, w } = l;
-  const { at, lock } = t;
+  const { at } = t;
   // A record that holds nothing holds `undefined`.
   if (value !== undefined && (w[at + FLAGS] & THREAD_DETACHED) === 0 && state !== THREAD_CANCELLED) {
     putResult(k, t, value, state === THREAD_FAILED);
   }
-  // From here it has no record: none of its operations runs again.
-  w[l.at + ARG] = 0;
-  spinEnter(k, lock);
-  const flags = w[at + FLAGS];
+  // Once it has ended, and is not detached, the record is its joiner's.
   const owner = w[at + OWNER];
   const ownerGen = w[at + OWNER_GEN];
+  const flags = endRecord(l, t, state);
   const detached = (flags & THREAD_DETACHED) !== 0;
-  w[at + STATE] = detached ? THREAD_DEAD : state;
-  cvBroadcast(k, at + CV);
-  spinExit(k, lock);
   if (detached) {
     freeRecord(k, t);
     return true;
@@ -128,6 +123,20 @@ function finish(l: Lwp, t: ThreadRec, state: number, value: unknown): boolean {
   if ((flags & watched) !== 0) wakeWatchers(l.proc);
   flushKicks(k);
   return false;
+}
+
+/** The record says that its thread has ended, and who waits for that is woken. Its flags at that moment. */
+export function endRecord(l: Lwp, t: ThreadRec, state: number): number {
+  const { k, w, at } = t;
+  // From here it has no record: none of its operations runs again.
+  w[l.at + ARG] = 0;
+  const lock = lockOf(t);
+  spinEnter(k, lock);
+  const flags = w[at + FLAGS];
+  w[at + STATE] = (flags & THREAD_DETACHED) !== 0 ? THREAD_DEAD : state;
+  cvBroadcast(k, at + CV);
+  spinExit(k, lock);
+  return flags;
 }
 
 /** A thread of a scope has failed: interrupts the thread that owns the scope (thread/scope.ts). */

@@ -8,6 +8,7 @@ import { EDEADLK, EINVAL } from "../sys/errno.js";
 import { cur } from "../sys/current.js";
 import type { Kernel } from "../sys/kernel.js";
 import { type Lwp, LwpRecord } from "../sys/lwp.js";
+import { ProcRecord } from "../sys/proc.js";
 import {
   THREAD_DEAD,
   THREAD_DETACHED,
@@ -19,17 +20,18 @@ import {
 } from "../sys/thread.js";
 import { cvEnter } from "../kern/condvar.js";
 import { sleepqBlockUser } from "../kern/sleepq.js";
-import { spinExit } from "../kern/spin.js";
+import { spinEnter, spinExit } from "../kern/spin.js";
 import { fail } from "../syscall/operation.js";
 import { actOnCancel, Cancelled, isCancelled } from "./cancel.js";
 import { registerError } from "./handles.js";
 import { spawnedAt } from "./host.js";
 import { takeValue, VALUE_NONE } from "./passing.js";
-import { freeRecord, lockThread } from "./record.js";
+import { freeRecord, lockOf, lockThread } from "./record.js";
 import { BLOCK_RETRY, BlockingOperation, type WaitOptions } from "./wait.js";
 
 // The words of every join, by address: see kern/runq.ts.
-const { state: STATE, flags: FLAGS, lid: LID, valueKind: VALUE_KIND } = ThreadRecord.offset;
+const { state: STATE, flags: FLAGS, pid: PID, lid: LID, valueKind: VALUE_KIND } = ThreadRecord.offset;
+const PROC_PID = ProcRecord.offset.pid;
 const LWP_LID = LwpRecord.offset.lid;
 
 /** A thread that failed, or was cancelled: `cause` is what it threw. */
@@ -74,17 +76,40 @@ export function collect(k: Kernel, t: ThreadRec): unknown {
   const state = w[at + STATE];
   w[at + STATE] = THREAD_DEAD;
   spinExit(k, t.lock);
-  if (state === THREAD_RETURNED) {
-    // Nobody else touches the record until it is freed.
-    const value = w[at + VALUE_KIND] === VALUE_NONE ? undefined : takeResult(k, t);
-    freeRecord(k, t);
-    return value;
-  }
+  if (state === THREAD_RETURNED) return valueOf(k, t);
   const failed = state === THREAD_FAILED;
   const { name, lid, site } = t;
   const cause = failed ? takeValue(k, t) : new Cancelled("Thread", { lid, pid: t.pid });
   freeRecord(k, t);
   throw new ThreadError(lid, cause, name, spawnedAt(k, cur.lwp.proc.program, site));
+}
+
+/** What the thread of a dead record returned; the record goes. Nobody else touches it until then. */
+function valueOf(k: Kernel, t: ThreadRec): unknown {
+  const value = t.w[t.at + VALUE_KIND] === VALUE_NONE ? undefined : takeResult(k, t);
+  freeRecord(k, t);
+  return value;
+}
+
+/**
+ * The short way of a join: if the thread has returned, and nothing stands in the way of joining it, its record is dead, and the
+ * caller's. If not, nothing has changed, and the long way finds out why.
+ */
+export function takeReturned(l: Lwp, t: ThreadRec, gen: number): boolean {
+  const { k, w, at } = t;
+  const lock = lockOf(t);
+  spinEnter(k, lock);
+  // The state before the generation: see `isGood`.
+  const taken =
+    w[at + STATE] === THREAD_RETURNED &&
+    w[at] === gen &&
+    w[at + PID] === w[l.proc.at + PROC_PID] &&
+    w[at + LID] !== w[l.at + LWP_LID] &&
+    (w[at + FLAGS] & THREAD_DETACHED) === 0 &&
+    !isCancelled(l);
+  if (taken) w[at + STATE] = THREAD_DEAD;
+  spinExit(k, lock);
+  return taken;
 }
 
 /** Takes the value, and frees the record if that fails. */
@@ -109,6 +134,10 @@ export class JoinOperation<T> extends BlockingOperation<T> {
 
   protected override attempt(l: Lwp): boolean {
     const t = this.rec;
+    if (takeReturned(l, t, this.gen)) {
+      this.result = valueOf(l.k, t) as T;
+      return true;
+    }
     lockToJoin(l, t, this.gen, this.syscall);
     if (t.w[t.at + STATE] === THREAD_RUNNING) {
       spinExit(l.k, t.lock);

@@ -10,7 +10,8 @@ import type { Kernel } from "../sys/kernel.js";
 import type { Lwp } from "../sys/lwp.js";
 import { ProcRecord } from "../sys/proc.js";
 import { packText } from "../sys/record.js";
-import { THREAD_DEAD, type ThreadRec, ThreadRecord } from "../sys/thread.js";
+import { LOCK_WORDS } from "../sys/shapes.js";
+import { THREAD_DEAD, THREAD_LOCKS, type ThreadRec, ThreadRecord } from "../sys/thread.js";
 import { cvInitWords } from "../kern/condvar.js";
 import { poolGet, rawPut } from "../kern/pool.js";
 import { atomicLoad, spinEnter, spinExit } from "../kern/spin.js";
@@ -28,6 +29,11 @@ export function newRecord(k: Kernel): ThreadRec | null {
   const t = poolGet(k.threads);
   if (t !== null) cvInitWords(k, t.at + CV, JOIN[0], JOIN[1]);
   return t;
+}
+
+/** The lock of a record: what the view has as `t.lock`. */
+export function lockOf(t: ThreadRec): number {
+  return t.k.threadLocks + (t.index & (THREAD_LOCKS - 1)) * LOCK_WORDS;
 }
 
 /** Whether a handle is good. The record is locked, or cannot be given back now. */

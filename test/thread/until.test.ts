@@ -49,13 +49,17 @@ describe("until", () => {
     process.on("unhandledRejection", hear);
     const reason = new Error("stop");
     const told = await onHost(function* () {
-      const late = after(60, 0).then(() => Promise.reject(new Error("late")));
-      const values: unknown[] = [
-        yield* outcome(until(late, { timeout: 20 })),
+      let reject = (_error: Error): void => {};
+      const late = new Promise<never>((_resolve, no) => {
+        reject = no;
+      });
+      const values: unknown[] = [yield* outcome(until(late, { timeout: 20 }))];
+      reject(new Error("late"));
+      values.push(
         yield* outcome(until(never, { timeout: 0 })),
         yield* until(Promise.resolve("there"), { timeout: 1000 }),
         yield* outcome(until(never, { signal: AbortSignal.timeout(20) })),
-      ];
+      );
       try {
         yield* until(never, { signal: AbortSignal.abort(reason) });
       } catch (error) {
