@@ -241,8 +241,8 @@ describe("machine.ps() on real CPUs", () => {
     await withMachine({ cpus: 2 }, async (machine) => {
       const p = await machine.exec(program(text));
       let waits: string[] = [];
-      // In state D a thread is on its way to sleep: what may interrupt it is said last.
-      while (waits.filter((w) => !/undefined$| D /.test(w)).length < 3) {
+      // On its way to sleep a thread has a wait channel in state O, and is then in D: what may interrupt it is said last.
+      while (waits.filter((w) => / S (?!undefined)/.test(w)).length < 3) {
         await new Promise(setImmediate);
         waits = machine.ps().map((l) => `${l.lid} ${l.entry} ${l.state} ${l.waitsFor?.kind}`);
       }
