@@ -16,14 +16,21 @@ import { fire, PROBE_MIGRATE, PROBE_STEAL } from "./probe.js";
 import { isMovable, runqFirst, runqNext, schedDequeue, schedEnqueue } from "./runq.js";
 import { spinEnter, spinEnterTwo, spinExit, spinTryenter } from "./spin.js";
 
+// The words of placing a new LWP and of looking for one to steal, by address: see runq.ts.
 const { ctxswtch: CTXSWTCH, cpu: CPU, realm: REALM, pflag: PFLAG } = LwpRecord.offset;
-const CPU_REALM = CpuRecord.offset.realm;
+const { affinity: AFFINITY, psid: PSID, stat: STAT } = LwpRecord.offset;
+const { realm: CPU_REALM, state: STATE, flags: FLAGS, psid: CPU_PSID } = CpuRecord.offset;
+const { curpriority: CURPRIORITY, maxpriority: MAXPRIORITY, count: COUNT, mcount: MCOUNT } = CpuRecord.offset;
+const CPU_WORDS = CpuRecord.words;
 
 /** Whether `l` may run on `ci`: online, affinity or processor set, and the port's word (SCH-40, R4). */
 export function schedMigratable(l: Lwp, ci: Cpu): boolean {
-  if (ci.state !== CPU_ONLINE || (ci.flags & SPCF_OFFLINE) !== 0) return false;
-  const affinity = l.affinity;
-  if (affinity !== 0 ? (affinity & (1 << (ci.index - 1))) === 0 : ci.psid !== l.psid) return false;
+  const { w, at } = l;
+  const c = ci.at;
+  if (w[c + STATE] !== CPU_ONLINE || (w[c + FLAGS] & SPCF_OFFLINE) !== 0) return false;
+  const affinity = w[at + AFFINITY];
+  if (affinity !== 0 ? (affinity & (1 << (ci.index - 1))) === 0 : w[c + CPU_PSID] !== w[at + PSID])
+    return false;
   return l.k.port.mayRun(l, ci);
 }
 
@@ -36,12 +43,12 @@ export function schedTakecpu(l: Lwp): Cpu {
   if (realm !== 0 && k.mp === true && (w[at + PFLAG] & LP_BOUND) === 0) return ofRealm(k, own, realm);
   const ncpu = k.g.ncpu;
   if (ncpu === 1 || (w[at + PFLAG] & LP_BOUND) !== 0) return own;
-  if (own.psid === l.psid) {
-    if (own.count === 0) return stay(own);
-    if (l.stat !== LSIDL && cacheHot(l) && lwpEprio(l) >= own.curpriority) return stay(own);
+  if (w[own.at + CPU_PSID] === w[at + PSID]) {
+    if (w[own.at + COUNT] === 0) return stay(own);
+    if (w[at + STAT] !== LSIDL && cacheHot(l) && lwpEprio(l) >= own.curpriority) return stay(own);
   }
   const here = cur.cpu;
-  if (lwpEprio(l) > here.curpriority && schedMigratable(l, here)) {
+  if (lwpEprio(l) > w[here.at + CURPRIORITY] && schedMigratable(l, here)) {
     here.localize++;
     return here;
   }
@@ -66,13 +73,17 @@ function cacheHot(l: Lwp): boolean {
 
 /** The CPU of least load, scanning cyclically from the LWP's own (SCH-42(4), SCH-43). */
 function leastLoaded(l: Lwp, own: Cpu, ncpu: number): Cpu {
+  const { k, w } = l;
   let best = own;
   let bestLoad = PRI_COUNT;
-  for (let i = 0; i < ncpu; i++) {
-    const ci = l.k.cpus.view(((own.index - 1 + i) % ncpu) + 1);
-    const load = Math.max(ci.curpriority, ci.maxpriority);
+  for (let i = 0, n = own.index; i < ncpu; i++, n = n < ncpu ? n + 1 : 1) {
+    const c = k.cpus.base + (n - 1) * CPU_WORDS;
+    const running = w[c + CURPRIORITY];
+    const queued = w[c + MAXPRIORITY];
+    const load = running > queued ? running : queued;
     if (load > bestLoad) continue;
-    if (load === bestLoad && best.count < ci.count) continue;
+    if (load === bestLoad && w[best.at + COUNT] < w[c + COUNT]) continue;
+    const ci = k.cpus.view(n);
     if (!schedMigratable(l, ci)) continue;
     best = ci;
     bestLoad = load;
@@ -125,16 +136,17 @@ export function waitContextSaved(l: Lwp): void {
 
 /** The CPU with most movable LWPs queued, or null. Unlocked. */
 export function schedVictim(k: Kernel, ci: Cpu): Cpu | null {
-  let victim: Cpu | null = null;
+  const { w } = k;
+  const set = w[ci.at + CPU_PSID];
+  let victim = 0;
   let most = 0;
-  for (let i = 1; i <= k.g.ncpu; i++) {
-    const other = k.cpus.view(i);
-    if (other !== ci && other.mcount > most && other.psid === ci.psid) {
-      victim = other;
-      most = other.mcount;
-    }
+  for (let n = 1, c = k.cpus.base; n <= k.g.ncpu; n++, c += CPU_WORDS) {
+    const movable = w[c + MCOUNT];
+    if (movable <= most || c === ci.at || w[c + CPU_PSID] !== set) continue;
+    victim = n;
+    most = movable;
   }
-  return victim;
+  return victim === 0 ? null : k.cpus.view(victim);
 }
 
 /** What an idle CPU does before it idles: migrate, then steal (SCH-52). No lock is held. */
