@@ -31,7 +31,9 @@ export function schedMigratable(l: Lwp, ci: Cpu): boolean {
   const affinity = w[at + AFFINITY];
   if (affinity !== 0 ? (affinity & (1 << (ci.index - 1))) === 0 : w[c + CPU_PSID] !== w[at + PSID])
     return false;
-  return l.k.port.mayRun(l, ci);
+  const { k } = l;
+  // On real CPUs a realm is all that ties an LWP down, and whoever is placed or stolen for the first time has none.
+  return (k.mp === true && w[at + REALM] === 0) || k.port.mayRun(l, ci);
 }
 
 /** The CPU for a locked LWP that is about to become runnable (SCH-42). */
@@ -76,7 +78,9 @@ function leastLoaded(l: Lwp, own: Cpu, ncpu: number): Cpu {
   const { k, w } = l;
   let best = own;
   let bestLoad = PRI_COUNT;
-  for (let i = 0, n = own.index; i < ncpu; i++, n = n < ncpu ? n + 1 : 1) {
+  let n = own.index - 1;
+  for (let i = 0; i < ncpu; i++) {
+    n = n < ncpu ? n + 1 : 1;
     const c = k.cpus.base + (n - 1) * CPU_WORDS;
     const running = w[c + CURPRIORITY];
     const queued = w[c + MAXPRIORITY];
@@ -140,7 +144,8 @@ export function schedVictim(k: Kernel, ci: Cpu): Cpu | null {
   const set = w[ci.at + CPU_PSID];
   let victim = 0;
   let most = 0;
-  for (let n = 1, c = k.cpus.base; n <= k.g.ncpu; n++, c += CPU_WORDS) {
+  for (let n = 1; n <= k.g.ncpu; n++) {
+    const c = k.cpus.base + (n - 1) * CPU_WORDS;
     const movable = w[c + MCOUNT];
     if (movable <= most || c === ci.at || w[c + CPU_PSID] !== set) continue;
     victim = n;
