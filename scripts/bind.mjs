@@ -12,7 +12,7 @@
 //
 // What it buys: a switch of threads takes 0.8 of the time.
 //
-// Functions that were compiled to WebAssembly get a name of their own, and one that calls either stands in their place.
+// Functions that were compiled to WebAssembly (wasm.mjs) get the name `f$js`, and one that calls either stands in their place.
 
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";

@@ -46,9 +46,12 @@ const OFF_BY_ONE = new Map([
 export function mutantsOf(file, text) {
   const program = acorn.parse(text, { ecmaVersion: "latest", sourceType: "module" });
   const found = [];
+  // Behind the sources' own text stands what scripts/bind.mjs has added.
+  const end = text.indexOf("/* bound ");
   for (const node of program.body) {
+    if (end >= 0 && node.start > end) break;
     if (node.type === "FunctionDeclaration" && !functionsLeftOut.has(node.id.name))
-      inFunction(found, { file, text, name: node.id.name }, node.body);
+      inFunction(found, { file, text, name: node.id.name.replace(/\$js$/, "") }, node.body);
     else if (node.type === "ClassDeclaration")
       for (const member of node.body.body)
         if (member.value?.type === "FunctionExpression")

@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { type Program, program } from "./program.js";
-import { PropertyMachine } from "./run.js";
+import { type Program, program } from "../property/program.js";
+import { PropertyMachine } from "../property/run.js";
 
 const RUNS = 60;
 const SEED = 20121015;
