@@ -2,7 +2,7 @@
 //
 // A view is its address (null = 0), a number an i32, or an f64 where a double of the record comes from; booleans are i32. `k.x`
 // that never changes is a global of the instance; locks are always real ones.
-// `cur.cpu` is the global `me`, which whoever runs several CPUs in a realm sets, and `cur.lwp` what that runs. A kernel assertion is a call with the number of its message.
+// `cur.cpu` is the globals `me` and `myIndex`, which whoever runs several CPUs in a realm sets, and `cur.lwp` what that runs. A kernel assertion is a call with the number of its message.
 // What a function calls is compiled as well, if it can be; else it is a call of the JavaScript function, with views made of
 // addresses and back. So is everything that happens rarely.
 
@@ -99,13 +99,17 @@ const RARE = new Set([
   "cvWakeup",
 ]);
 
+/** Whether it says `cur.cpu`. */
+const isCurrentCpu = (node) => node.object?.name === "cur" && node.property.name === "cpu";
+
 /** Whether something of that type is passed at all. */
 const isValue = (type) => type !== "k" && !type.startsWith("pool:");
 
 const isRec = (type) => type.startsWith("rec:") || type === "null";
 const EMPTY = 0x40;
-/** The current CPU. */
+/** The current CPU, and its index, which every lock is asked for. */
 const ME = { global: "me" };
+const MY_INDEX = { global: "myIndex" };
 
 export class Compiler {
   /** By name of function: `{ name, params, results, locals, code, exported }`. */
@@ -750,6 +754,10 @@ class FunctionCompiler {
   async #member(node) {
     if (node.computed) return this.#element(node);
     const name = node.property.name;
+    if (name === "index" && isCurrentCpu(node.object)) {
+      this.#emit(MY_INDEX);
+      return "i32";
+    }
     const constant = this.#constantMember(node);
     if (constant !== null) return this.#number(constant);
     const [code, of] = await this.#apart(() => this.#expression(node.object));

@@ -4,6 +4,9 @@ const I32 = 0x7f;
 const F64 = 0x7c;
 const SHARED_OF_ANY_SIZE = [2, 3, 0, ...leb(65536)];
 
+/** Globals that change. */
+const CURRENT = ["me", "myIndex"];
+
 /** A value type's byte. */
 export const valueType = (type) => (type === "f64" ? F64 : I32);
 
@@ -29,7 +32,7 @@ const section = (id, content) => [id, ...leb(content.length), ...content];
 
 /**
  * The module. Functions, and imports, have `name`, `params` and `results`, as types; a function also `locals`, `code` and whether it
- * is exported, by its name. All imports are of "k", as is the memory; globals are words that never change, but for `me`, which is exported.
+ * is exported, by its name. All imports are of "k", as is the memory; globals are words that never change, but for `me` and `myIndex`, which are exported.
  */
 export function encodeModule(imports, globals, functions) {
   const types = [];
@@ -43,7 +46,7 @@ export function encodeModule(imports, globals, functions) {
     return at >= 0 ? at : types.push(type) - 1;
   };
   const numbers = new Map([...imports, ...functions].map(({ name }, i) => [name, i]));
-  const globalNumbers = new Map([...globals, "me"].map((name, i) => [name, i]));
+  const globalNumbers = new Map([...globals, ...CURRENT].map((name, i) => [name, i]));
   const bytes = (code) =>
     code.flatMap((c) =>
       typeof c === "number"
@@ -65,15 +68,15 @@ export function encodeModule(imports, globals, functions) {
   const exported = functions
     .filter((f) => f.exported)
     .map(({ name }) => [...text(name), 0, ...leb(numbers.get(name))]);
-  const me = [...text("me"), 3, ...leb(globals.length)];
+  const current = CURRENT.map((name, i) => [...text(name), 3, ...leb(globals.length + i)]);
   const names = functions.map(({ name }) => [...leb(numbers.get(name)), ...text(name)]);
   return new Uint8Array([
     ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
     ...section(1, list(types)),
     ...section(2, list(imported)),
     ...section(3, list(declared)),
-    ...section(6, list([[I32, 1, 0x41, 0, 0x0b]])),
-    ...section(7, list([...exported, me])),
+    ...section(6, list(CURRENT.map(() => [I32, 1, 0x41, 0, 0x0b]))),
+    ...section(7, list([...exported, ...current])),
     ...section(10, list(bodies)),
     ...section(0, [...text("name"), ...section(1, list(names))]),
   ]);

@@ -12,6 +12,9 @@ import type { Cpu } from "../sys/cpu.js";
 import type { Compiled, Kernel } from "../sys/kernel.js";
 import { CODE, environment } from "./compiledcode.js";
 
+/** Node and pages have it. */
+declare function atob(base64: string): string;
+
 /** Lets the realm of `ci` run compiled code from now on, where it may. */
 export function attachCompiled(ci: Cpu): void {
   const { k } = ci;
@@ -22,10 +25,12 @@ export function attachCompiled(ci: Cpu): void {
 export function compiledFor(k: Kernel): { runOn(ci: Cpu): Compiled } | null {
   if (CODE === null || !("buffer" in k.memory)) return null;
   const code = Uint8Array.from(atob(CODE), (c) => c.charCodeAt(0));
-  const { me, ...functions } = instanceOn(k.memory, code, environment(k)) as { me: { value: number } };
+  const exports = instanceOn(k.memory, code, environment(k)) as Record<"me" | "myIndex", { value: number }>;
+  const { me, myIndex, ...functions } = exports;
   return {
     runOn(ci) {
       me.value = ci.at;
+      myIndex.value = ci.index;
       // A plain object: what V8 makes of exports is looked up by name at every call.
       return functions as unknown as Compiled;
     },
