@@ -53,7 +53,8 @@ function unlockedWrites(m: TestMachine): Set<string> {
       watch(record, type, field, () => {
         const address = lockOf(record, lock) as number;
         if (k.w[address] === K.cur.cpu.index || !isShared(record)) return;
-        const by = /at (?:\S*\.)?(\w+) \(/.exec(new Error().stack?.split("\n")[3] ?? "")?.[1];
+        // Of a function that is compiled to WebAssembly too, its JavaScript is called "name$js".
+        const by = /at (?:\S*\.)?(\w+)(?:\$js)? \(/.exec(new Error().stack?.split("\n")[3] ?? "")?.[1];
         found.add(`${type.name}.${field} by ${by}`);
       });
     }
