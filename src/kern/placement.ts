@@ -124,7 +124,7 @@ function stealable(victim: Cpu, ci: Cpu): Lwp | null {
   return null;
 }
 
-/** Whether the idle loop of `ci` would steal something now. Unlocked; for simulated machines. */
+/** Whether the idle loop of `ci` would steal something now. Unlocked, so an answer may be too old at once. */
 export function schedCanSteal(ci: Cpu): boolean {
   if ((ci.flags & SPCF_OFFLINE) !== 0) return false;
   const victim = schedVictim(ci.k, ci);
