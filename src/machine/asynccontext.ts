@@ -5,6 +5,10 @@
  * Only where a store is in use is a context kept, and entered at each resume of the thread. The host does not say whether one
  * is; so its resources are looked at. Where it keeps the stores in a *frame* (Node 24 and later), a new resource holds the
  * present one; where it keeps them on the resources themselves, a store that was ever entered has left its symbol there.
+ *
+ * To look through the symbols of a resource costs a tenth of what a thread costs from its start to its join, and no resource has a
+ * store before one is entered for the first time. So until then the methods that enter one are watched instead; the first call
+ * puts them back as they were.
  */
 import { AsyncLocalStorage, AsyncResource, executionAsyncResource } from "node:async_hooks";
 import type { Enter } from "../thread/host.js";
@@ -20,13 +24,56 @@ export function asyncContext(): Enter | null {
     const resource = new AsyncResource("LWP");
     return hasStores((resource as unknown as Resource)[FRAME]) ? entering(resource) : null;
   }
+  if (used === undefined) used = areUsed() || !watchStores();
+  if (!used) return null;
   const here = executionAsyncResource() as Resource;
-  for (const symbol of Object.getOwnPropertySymbols(here)) {
-    if (symbol.description === "kResourceStore" && here[symbol] !== undefined) {
-      return entering(new AsyncResource("LWP"));
-    }
+  for (const symbol of storesOf(here)) {
+    if (here[symbol] !== undefined) return entering(new AsyncResource("LWP"));
   }
   return null;
+}
+
+/** Whether resources of this realm may have stores; undefined until somebody asks. */
+let used: boolean | undefined;
+
+/** Whether a store is in use already: it is handed on to every new resource, also where it is undefined. */
+function areUsed(): boolean {
+  return storesOf(new AsyncResource("LWP") as unknown as Resource).length > 0;
+}
+
+/** The symbols under which a resource holds stores. */
+function storesOf(resource: Resource): symbol[] {
+  return Object.getOwnPropertySymbols(resource).filter((symbol) => symbol.description === "kResourceStore");
+}
+
+/** Lets the first store that is entered set `used`. False: the host does not let us. */
+function watchStores(): boolean {
+  const { prototype } = AsyncLocalStorage;
+  const unwatch = [watchMethod(prototype, "run", entered), watchMethod(prototype, "enterWith", entered)];
+  function entered(): void {
+    used = true;
+    for (const restore of unwatch) restore?.();
+  }
+  if (!unwatch.includes(null)) return true;
+  entered();
+  return false;
+}
+
+/** Calls `told` before a method is, until the function that it returns is called; null = the method cannot be replaced. */
+function watchMethod(prototype: object, name: string, told: () => void): (() => void) | null {
+  const own = Object.getOwnPropertyDescriptor(prototype, name);
+  const method: unknown = own?.value;
+  if (typeof method !== "function" || own?.configurable !== true) return null;
+  function watched(this: unknown, ...args: unknown[]): unknown {
+    told();
+    return Reflect.apply(method as () => unknown, this, args);
+  }
+  Object.defineProperty(prototype, name, { ...own, value: watched });
+  return () => {
+    // Somebody may have put his own in its place, which calls ours.
+    const now = Object.getOwnPropertyDescriptor(prototype, name);
+    if (now?.value === watched) Object.defineProperty(prototype, name, own);
+  };
 }
 
 function entering(resource: AsyncResource): Enter {

@@ -206,7 +206,11 @@ function closureStart(
   host: ThreadHost,
 ): Start {
   const enter = host.asyncContext === undefined ? null : host.asyncContext();
-  const body = (): Body => threadBody(f, iteratorOf(f(...(args as never[])), "Thread.spawn")) as Body;
+  const body = (): Body => {
+    // A call with a list of arguments goes by way of the host, also if there are none.
+    const made = args.length === 0 ? (f as () => ReturnType<ThreadMain>)() : f(...(args as never[]));
+    return threadBody(f, iteratorOf(made, "Thread.spawn")) as Body;
+  };
   const closure = enter === null ? body : inContext(enter, body);
   return { kind: CTX_CLOSURE, entry: 0, arg: t.index, closure, realm: l.k.mp ? l.cpu.realm : 0 };
 }
