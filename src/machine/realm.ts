@@ -82,6 +82,11 @@ export class Realm {
   readonly #tell: (news: News) => void;
   readonly #format: ReportFormat;
   readonly #programs = new Map<number, Program>();
+  /** The program last asked for, and its entry: most threads start as the one before. */
+  #lastId = 0;
+  #lastProgram: Program | undefined;
+  #lastEntry: ThreadMain | null = null;
+  #lastNumber = -1;
   readonly #factories = new Map<string, Factory>();
   /** How to give up loading, for each program that is being loaded. */
   readonly #loading = new Map<number, (why: string) => void>();
@@ -102,20 +107,46 @@ export class Realm {
       steps: this.#steps,
       ending: threadEnding,
       startEntry: (l): Body => startEntry(l),
-      entryAt: (l, entry) => this.#programs.get(l.proc.program)?.entries[entry],
-      entryOf: (l, f) => this.#programs.get(l.proc.program)?.numbers.get(f as ThreadMain) ?? -1,
+      entryAt: (l, entry) => this.#find(l.proc.program)?.entries[entry],
+      entryOf: (l, f) => this.#entryOf(l.proc.program, f as ThreadMain),
     });
+  }
+
+  /** The program with that number, if it is loaded here. */
+  #find(id: number): Program | undefined {
+    if (id === this.#lastId) return this.#lastProgram;
+    const found = this.#programs.get(id);
+    this.#remember(found === undefined ? 0 : id, found);
+    return found;
+  }
+
+  #remember(id: number, program: Program | undefined): void {
+    this.#lastId = id;
+    this.#lastProgram = program;
+    this.#lastEntry = null;
+  }
+
+  /** The number of an entry; -1 = it is none. A closure's process, of program 0, has none. */
+  #entryOf(id: number, f: ThreadMain): number {
+    const program = this.#find(id);
+    if (program === undefined) return -1;
+    if (f === this.#lastEntry) return this.#lastNumber;
+    const number = program.numbers.get(f);
+    // A closure is not remembered: it would keep what it closes over.
+    if (number === undefined) return -1;
+    this.#lastEntry = f;
+    this.#lastNumber = number;
+    return number;
   }
 
   #services(awaitHost?: (promise: PromiseLike<unknown>) => unknown): RealmServices {
     const program = (id: number): Program => {
-      const found = this.#programs.get(id);
+      const found = this.#find(id);
       if (found === undefined) throw new Error(`program ${id} is not loaded here`);
       return found;
     };
     return {
-      // 0: a closure's process, which has no entries.
-      entryOf: (id, f) => (id === 0 ? -1 : (this.#programs.get(id)?.numbers.get(f) ?? -1)),
+      entryOf: (id, f) => this.#entryOf(id, f),
       entryAt: (id, entry) => program(id).entries[entry],
       spawnSite: (id, site) => this.#programs.get(id)?.spawns[site - 1]?.at,
       movableClosure: (id, site) => this.#programs.get(id)?.spawns[site - 1]?.closure ?? null,
@@ -280,6 +311,8 @@ export class Realm {
     this.#loading.get(program)?.("it was unloaded");
     this.#loading.delete(program);
     this.#programs.delete(program);
+    // Nothing of it may be kept.
+    this.#remember(0, undefined);
     this.#virtual?.drop(program);
     dropLocals(this.k);
     forgetPolls();
