@@ -16,7 +16,7 @@ const ENTRIES = {
   "kern/switch": ["miSwitch", "yieldCpu", "preempt", "lwpExitSwitchaway"],
   "kern/park": ["parkBlock", "unpark"],
   "kern/sleepq": ["sleepqRemove"],
-  "kern/lwpcreate": ["bear", "admit"],
+  "kern/lwpcreate": ["bear", "admit", "lwpStartup"],
   "kern/lwpexit": ["isLast", "giveUp", "die"],
   "kern/lwpfree": ["lwpFree"],
   "kern/pool": ["rawPut"],

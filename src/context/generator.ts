@@ -21,6 +21,7 @@ import {
   lwpExitSpecific,
 } from "../kern/lwpexit.js";
 import { exit1 } from "../kern/proc.js";
+import { isKilled } from "../kern/prockill.js";
 import { spinEnter, spinExit } from "../kern/spin.js";
 import { RET_EXIT, RET_SIGNAL } from "../kern/userret.js";
 import { handlerFrame, type HandlerFrame } from "./handler.js";
@@ -183,7 +184,7 @@ export class GeneratorContext implements Context {
 
   #exit(l: Lwp): boolean {
     // Told so from outside (kern/prockill.ts): the first to come here ends the process.
-    if (l.proc.killed !== 0 && (l.proc.sflag & PS_WEXIT) === 0) return this.#exitProcess(l, l.proc.killed);
+    if (isKilled(l) && (l.proc.sflag & PS_WEXIT) === 0) return this.#exitProcess(l, l.proc.killed);
     const how = lwpExitBegin(l);
     if (how === EXIT_READY) {
       lwpExitFinish(l);

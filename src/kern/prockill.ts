@@ -6,9 +6,9 @@
  * suspends itself before, whoever may have asked for that.
  */
 import type { Kernel } from "../sys/kernel.js";
-import type { Lwp } from "../sys/lwp.js";
+import { LwpRecord, type Lwp } from "../sys/lwp.js";
 import { LSSLEEP, LSSTOP, LSSUSPENDED, LSZOMB, LW_SINTR, LW_WEXIT, PS_WEXIT } from "../sys/param.js";
-import type { Proc } from "../sys/proc.js";
+import { ProcRecord, type Proc } from "../sys/proc.js";
 import { lwpLock, lwpUnlock } from "./lwplock.js";
 import { procFirstLwp, siblingNext } from "./lwpref.js";
 import { flushKicks, lwpNeedUserret } from "./resched.js";
@@ -27,6 +27,16 @@ export function procKill(k: Kernel, pid: number, sig: number): boolean {
   spinExit(k, p.lock);
   flushKicks(k);
   return alive;
+}
+
+const PROC = LwpRecord.offset.proc;
+const KILLED = ProcRecord.offset.killed;
+const PROC_WORDS = ProcRecord.words;
+
+/** Whether its process is to end by a signal. By address, since the end of every LWP asks. */
+export function isKilled(l: Lwp): boolean {
+  const { k, w } = l;
+  return w[k.procs.base + (w[l.at + PROC] - 1) * PROC_WORDS + KILLED] !== 0;
 }
 
 /** The same for a process that is locked. */
