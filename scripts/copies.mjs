@@ -14,7 +14,7 @@ export function copyPackage(folder, name) {
     cpSync(path.join(root, part), path.join(to, part), { recursive: true });
   writeFileSync(
     path.join(to, "dist/kern/compiledcode.js"),
-    "export const CODE = null;\nexport const environment = () => ({});\n",
+    "export const CODE = null;\nexport const constants = () => [];\nexport const environment = () => ({});\n",
   );
   cpSync(path.join(root, "package.json"), path.join(to, "package.json"));
   symlinkSync(path.join(root, "node_modules"), path.join(to, "node_modules"));

@@ -49,9 +49,9 @@ export async function compileKernel() {
   }
   compiler.prune();
   const functions = [...compiler.functions.values()];
-  const bytes = encodeModule([...compiler.imports.values()], [...compiler.globals], functions);
+  const { bytes, places } = encodeModule([...compiler.imports.values()], functions);
   if (!WebAssembly.validate(bytes)) await WebAssembly.compile(bytes);
-  writeFileSync(`${root}dist/kern/compiledcode.js`, code(compiler, bytes));
+  writeFileSync(`${root}dist/kern/compiledcode.js`, code(compiler, bytes, places));
   return { wrappers, hosts: compiler.hosts, compiler, bytes };
 }
 
@@ -75,12 +75,12 @@ function argument({ name, type }) {
 }
 
 /** The module of JavaScript that carries the code, and what it imports. */
-function code({ imports, globals, messages, hosts }, bytes) {
+function code({ imports, messages, hosts }, bytes, places) {
   const from = [...hosts].map(
     ([module, names]) =>
       `import { ${[...names].map((n) => `${n}$host as ${n}`).join(", ")} } from "../${module}.js";`,
   );
-  const values = [...globals].map((name) => `    ${JSON.stringify(name)}: ${globalText(name)},`);
+  const constants = places.map(([name, at]) => `    [${constantText(name)}, [${at}]],`);
   const functions = [...imports.values()].map(({ name, text }) => `    ${JSON.stringify(name)}: ${text},`);
   return `// Written by scripts/wasm.mjs.
 import { cur } from "../sys/current.js";
@@ -91,17 +91,23 @@ const zero = (pool) => pool.base - pool.type.words;
 const view = (pool, at) => (at === 0 ? null : pool.view((at - zero(pool)) / pool.type.words));
 const addressOf = (v) => (v === null ? 0 : v.at);
 export const CODE = "${Buffer.from(bytes).toString("base64")}";
+export function constants(k, ci) {
+  return [
+${constants.join("\n")}
+  ];
+}
 export function environment(k) {
   return {
-${values.join("\n")}
 ${functions.join("\n")}
   };
 }
 `;
 }
 
-function globalText(name) {
+function constantText(name) {
   const [of, field] = name.split(".");
+  if (name === "me") return "ci.at";
+  if (name === "myIndex") return "ci.index";
   if (name === "g") return "k.g.at";
   if (of === "k") return `Number(k.${field})`;
   if (of === "limits") return `k.limits.${field}`;

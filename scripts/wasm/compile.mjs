@@ -1,8 +1,8 @@
 // Compiles functions of the kernel to WebAssembly: those that work on words alone.
 //
 // A view is its address (null = 0), a number an i32, or an f64 where a double of the record comes from; booleans are i32. `k.x`
-// that never changes is a global of the instance; locks are always real ones.
-// `cur.cpu` is the globals `me` and `myIndex`, which whoever runs several CPUs in a realm sets, and `cur.lwp` what that runs. A kernel assertion is a call with the number of its message.
+// that never changes is a constant, whose value is written into the code when that is loaded, and so are address and index of
+// `cur.cpu`: the code is loaded for one CPU. `cur.lwp` is what that runs; locks are always real ones. A kernel assertion is a call with the number of its message.
 // What a function calls is compiled as well, if it can be; else it is a call of the JavaScript function, with views made of
 // addresses and back. So is everything that happens rarely.
 
@@ -47,6 +47,8 @@ const OP = {
   shl: 0x74,
   toF64: 0xb7,
   brTable: 0x0e,
+  i64: 0x42,
+  i64store: 0x37,
 }; // prettier-ignore
 
 const I32_BINARY = {
@@ -107,16 +109,37 @@ const isValue = (type) => type !== "k" && !type.startsWith("pool:");
 
 const isRec = (type) => type.startsWith("rec:") || type === "null";
 const EMPTY = 0x40;
+/** A number of the machine, or of the CPU. */
+function ofMachine(name) {
+  return { constant: name };
+}
+
+/** Records of at most so many words are cleared by a row of stores: a call of the host's `fill` costs as much as a hundred. */
+const UNROLLED_WORDS = 128;
+
+/** The number that code leaves which does nothing else, or null. */
+function numberOf(code) {
+  if (code[0] !== OP.i32 || code.some((c) => typeof c !== "number")) return null;
+  let value = 0;
+  for (let i = 1, shift = 0; i < code.length; i++, shift += 7) {
+    value |= (code[i] & 0x7f) << shift;
+    if ((code[i] & 0x80) !== 0) continue;
+    if (i !== code.length - 1) return null;
+    const unused = 32 - shift - 7;
+    return (code[i] & 0x40) !== 0 && unused > 0 ? value | (-1 << (shift + 7)) : value;
+  }
+  return null;
+}
+
 /** The current CPU, and its index, which every lock is asked for. */
-const ME = { global: "me" };
-const MY_INDEX = { global: "myIndex" };
+const ME = ofMachine("me");
+const MY_INDEX = ofMachine("myIndex");
 
 export class Compiler {
   /** By name of function: `{ name, params, results, locals, code, exported }`. */
   functions = new Map();
   /** By name: `{ name, params, results, text }`; `text` is the JavaScript of the imported function. */
   imports = new Map();
-  globals = new Set();
   /** Messages of assertions, by number. */
   messages = [];
   /** Functions of JavaScript that the imports call: module -> names. */
@@ -175,12 +198,7 @@ export class Compiler {
     if (fn === undefined) return null;
     // Nobody calls itself: a second call while it is being compiled stays outside.
     this.refused.set(name, "it calls itself");
-    const saved = [
-      new Map(this.imports),
-      new Set(this.globals),
-      [...this.messages],
-      new Set(this.functions.keys()),
-    ];
+    const saved = [new Map(this.imports), [...this.messages], new Set(this.functions.keys())];
     try {
       const compiled = await new FunctionCompiler(this, module, fn).compile(name, args, of);
       this.functions.set(name, compiled);
@@ -188,16 +206,11 @@ export class Compiler {
       return compiled;
     } catch (error) {
       if (!(error instanceof Unsupported)) throw error;
-      [this.imports, this.globals, this.messages] = saved;
-      for (const other of this.functions.keys()) if (!saved[3].has(other)) this.functions.delete(other);
+      [this.imports, this.messages] = saved;
+      for (const other of this.functions.keys()) if (!saved[2].has(other)) this.functions.delete(other);
       this.refused.set(name, error.message);
       return null;
     }
-  }
-
-  global(name) {
-    this.globals.add(name);
-    return { global: name };
   }
 
   import(name, params, results, text) {
@@ -676,13 +689,13 @@ class FunctionCompiler {
   /** Of an address that is left, that of the cold part. */
   #coldAt(of, record, pool) {
     this.#indexOf(of);
-    this.#emit(OP.i32, ...sleb(record.coldWords), OP.mul, this.#c.global(`${pool}.coldBase`), OP.add);
+    this.#emit(OP.i32, ...sleb(record.coldWords), OP.mul, ofMachine(`${pool}.coldBase`), OP.add);
   }
 
   /** Of an address that is left and not null, the index. */
   #indexOf(type) {
     const { record, pool } = this.#c.record(type);
-    this.#emit(this.#c.global(`${pool}.zero`), OP.sub, OP.i32, ...sleb(record.words), OP.divU);
+    this.#emit(ofMachine(`${pool}.zero`), OP.sub, OP.i32, ...sleb(record.words), OP.divU);
   }
 
   /** Of an index that is left, the address; of 0 null. */
@@ -690,7 +703,7 @@ class FunctionCompiler {
     const { record, pool } = this.#c.record(type);
     const local = this.#local("i32");
     this.#emit(OP.tee, ...leb(local), OP.i32, ...sleb(record.words), OP.mul);
-    this.#emit(this.#c.global(`${pool}.zero`), OP.add, OP.i32, 0, OP.get, ...leb(local), OP.select);
+    this.#emit(ofMachine(`${pool}.zero`), OP.add, OP.i32, 0, OP.get, ...leb(local), OP.select);
   }
 
   #load({ type, offset }) {
@@ -772,7 +785,7 @@ class FunctionCompiler {
     }
     if (of === "k") return this.#ofKernel(node, name);
     if (of === "limits") {
-      this.#emit(this.#c.global(`limits.${name}`));
+      this.#emit(ofMachine(`limits.${name}`));
       return "i32";
     }
     if (of.startsWith("pool:") || of.startsWith("type:")) return this.#ofPool(node, of, name);
@@ -812,13 +825,13 @@ class FunctionCompiler {
     const view = /^(\w+)v$/.exec(name);
     if (view !== null && this.#c.named(view[1]) !== null) return `views:${this.#c.named(view[1]).slice(4)}`;
     if (name === "g") {
-      this.#emit(this.#c.global("g"));
+      this.#emit(ofMachine("g"));
       return "rec:Globals";
     }
     const pool = this.#poolOf(name);
     if (pool !== null) return `pool:${pool}`;
     if (MUTABLE.has(name)) unsupported(node, `k.${name}`);
-    this.#emit(this.#c.global(`k.${name}`));
+    this.#emit(ofMachine(`k.${name}`));
     return "i32";
   }
 
@@ -829,7 +842,7 @@ class FunctionCompiler {
     if (name === "k") return name;
     if (name === "type") return `type:${type}`;
     if (!["header", "base", "limit", "coldBase"].includes(name)) unsupported(node, `${of}.${name}`);
-    this.#emit(this.#c.global(`${pool}.${name}`));
+    this.#emit(ofMachine(`${pool}.${name}`));
     return "i32";
   }
 
@@ -898,24 +911,32 @@ class FunctionCompiler {
     );
     if (f === null || f.declared.length !== values.length) return this.#host(moduleName, name, values);
     const passed = values.filter((_, i) => isValue(f.kinds[i]));
-    for (const [i, value] of passed.entries()) this.#pass(value, f.params[i]);
-    if (f.code.length > INLINE_BYTES || RARE.has(f.plainName)) this.#emit({ call: f.name });
-    else await this.#inline(moduleName, f);
+    const inlined = f.code.length <= INLINE_BYTES && !RARE.has(f.plainName);
+    // What is inlined sees constants as such.
+    const constants = passed.map(({ code }) => (inlined ? numberOf(code) : null));
+    for (const [i, value] of passed.entries()) if (constants[i] === null) this.#pass(value, f.params[i]);
+    if (inlined) await this.#inline(moduleName, f, constants);
+    else this.#emit({ call: f.name });
     return f.result;
   }
 
-  /** The body of a function whose arguments are left. */
-  async #inline(moduleName, f) {
+  /** The body of a function whose arguments are left, but for those that are constants. */
+  async #inline(moduleName, f, constants) {
     const saved = [this.#module, this.#scopes, this.#result, this.#inlined];
     this.#module = await this.#c.module(moduleName);
     this.#scopes = [new Map()];
     this.#result = f.result;
-    const locals = f.params.map((type) => this.#local(type));
-    for (const local of locals.toReversed()) this.#emit(OP.set, ...leb(local));
+    const locals = f.params.map((type, i) => (constants[i] === null ? this.#local(type) : null));
+    for (const local of locals.toReversed()) if (local !== null) this.#emit(OP.set, ...leb(local));
     let next = 0;
     f.kinds.forEach((kind, i) => {
       const local = isValue(kind) ? next++ : undefined;
-      const bound = local === undefined ? { type: kind } : { type: f.params[local], local: locals[local] };
+      const bound =
+        local === undefined
+          ? { type: kind }
+          : locals[local] === null
+            ? { type: "const", value: constants[local] }
+            : { type: f.params[local], local: locals[local] };
       this.#bind(f.declared[i].name, bound);
     });
     this.#emit(OP.block, f.result === "void" ? EMPTY : valueType(f.result));
@@ -930,12 +951,35 @@ class FunctionCompiler {
 
   /** `clear`, which JavaScript does by a loop. */
   async #clear([, from, to]) {
+    const words = this.#distance(from, to);
+    if (words !== null && words <= UNROLLED_WORDS) {
+      const at = this.#local("i32");
+      const offset = await this.#address(from);
+      this.#emit(OP.set, ...leb(at));
+      for (let i = 0; i < words; i += 2)
+        this.#emit(OP.get, ...leb(at), OP.i64, 0, OP.i64store, 3, ...leb(offset + i * 4));
+      return "void";
+    }
     await this.#expression(from);
     this.#emit(OP.i32, 2, OP.shl, OP.i32, 0);
     await this.#expression(to);
     await this.#expression(from);
     this.#emit(OP.sub, OP.i32, 2, OP.shl, 0xfc, 0x0b, 0);
     return "void";
+  }
+
+  /** How many words there are from one address to another, if that is a constant; else null. */
+  #distance(from, to) {
+    if (from.type !== "BinaryExpression" || to.type !== "BinaryExpression") return null;
+    if (
+      from.operator !== "+" ||
+      to.operator !== "+" ||
+      from.left.name === undefined ||
+      from.left.name !== to.left.name
+    )
+      return null;
+    const [a, b] = [this.#constant(from.right), this.#constant(to.right)];
+    return a === null || b === null ? null : b - a;
   }
 
   #pass({ code, type }, want) {
@@ -969,7 +1013,7 @@ class FunctionCompiler {
   }
 
   async #delayPoint(point) {
-    this.#emit(this.#c.global("k.delays"), OP.if, EMPTY);
+    this.#emit(ofMachine("k.delays"), OP.if, EMPTY);
     await this.#host("kern/delay", "delayPoint", [
       { type: "k" },
       { type: "i32", code: [OP.i32, ...sleb(this.#constant(point))] },
@@ -987,7 +1031,7 @@ class FunctionCompiler {
     if (of.startsWith("pool:") && name === "coldAt") {
       const { record, pool } = this.#c.record(`rec:${of.slice(5)}`);
       await this.#expression(args[0]);
-      this.#emit(OP.i32, ...sleb(record.coldWords), OP.mul, this.#c.global(`${pool}.coldBase`), OP.add);
+      this.#emit(OP.i32, ...sleb(record.coldWords), OP.mul, ofMachine(`${pool}.coldBase`), OP.add);
       return "i32";
     }
     const views =

@@ -1,11 +1,9 @@
-// A WebAssembly module from functions whose code is a list of bytes and of names: `{ call: name }`, `{ global: name }`.
+// A WebAssembly module from functions whose code is a list of bytes and of names: `{ call: name }`, and `{ constant: name }` for a
+// number of the machine, which is written into the code when that is loaded.
 
 const I32 = 0x7f;
 const F64 = 0x7c;
 const SHARED_OF_ANY_SIZE = [2, 3, 0, ...leb(65536)];
-
-/** Globals that change. */
-const CURRENT = ["me", "myIndex"];
 
 /** A value type's byte. */
 export const valueType = (type) => (type === "f64" ? F64 : I32);
@@ -23,6 +21,9 @@ export function sleb(n) {
   return last ? [low] : [low | 0x80, ...sleb(rest)];
 }
 
+/** Five bytes, a signed number, that one of the machine takes the place of: like none that code is likely to have. */
+const placeholder = (n) => [0x80 | (n & 0x7f), 0x80 | (n >> 7), 0xbd, 0xdb, 0x05];
+
 /** The eight bytes of a double. */
 export const f64Bytes = (n) => [...new Uint8Array(new Float64Array([n]).buffer)];
 
@@ -32,9 +33,10 @@ const section = (id, content) => [id, ...leb(content.length), ...content];
 
 /**
  * The module. Functions, and imports, have `name`, `params` and `results`, as types; a function also `locals`, `code` and whether it
- * is exported, by its name. All imports are of "k", as is the memory; globals are words that never change, but for `me` and `myIndex`, which are exported.
+ * is exported, by its name. All imports are of "k", as is the memory. Returns the bytes, and by the name of each constant where it
+ * stands.
  */
-export function encodeModule(imports, globals, functions) {
+export function encodeModule(imports, functions) {
   const types = [];
   const typeOf = ({ params, results }) => {
     const type = [
@@ -46,19 +48,22 @@ export function encodeModule(imports, globals, functions) {
     return at >= 0 ? at : types.push(type) - 1;
   };
   const numbers = new Map([...imports, ...functions].map(({ name }, i) => [name, i]));
-  const globalNumbers = new Map([...globals, ...CURRENT].map((name, i) => [name, i]));
+  const constants = [];
+  const constantNumber = (name) => {
+    const at = constants.indexOf(name);
+    return at >= 0 ? at : constants.push(name) - 1;
+  };
   const bytes = (code) =>
     code.flatMap((c) =>
       typeof c === "number"
         ? [c]
         : c.call !== undefined
           ? [0x10, ...leb(numbers.get(c.call))]
-          : [0x23, ...leb(globalNumbers.get(c.global))],
+          : [0x41, ...placeholder(constantNumber(c.constant))],
     );
   const imported = [
     [...text("k"), ...text("memory"), ...SHARED_OF_ANY_SIZE],
     ...imports.map((f) => [...text("k"), ...text(f.name), 0, ...leb(typeOf(f))]),
-    ...globals.map((name) => [...text("k"), ...text(name), 3, I32, 0]),
   ];
   const bodies = functions.map(({ locals, code }) => {
     const body = [...list(locals.map((t) => [1, valueType(t)])), ...bytes(code), 0x0b];
@@ -68,16 +73,28 @@ export function encodeModule(imports, globals, functions) {
   const exported = functions
     .filter((f) => f.exported)
     .map(({ name }) => [...text(name), 0, ...leb(numbers.get(name))]);
-  const current = CURRENT.map((name, i) => [...text(name), 3, ...leb(globals.length + i)]);
   const names = functions.map(({ name }) => [...leb(numbers.get(name)), ...text(name)]);
-  return new Uint8Array([
+  const module = new Uint8Array([
     ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
     ...section(1, list(types)),
     ...section(2, list(imported)),
     ...section(3, list(declared)),
-    ...section(6, list(CURRENT.map(() => [I32, 1, 0x41, 0, 0x0b]))),
-    ...section(7, list([...exported, ...current])),
+    ...section(7, list(exported)),
     ...section(10, list(bodies)),
     ...section(0, [...text("name"), ...section(1, list(names))]),
   ]);
+  const used = functions.flatMap(({ code }) => code.filter((c) => c.constant !== undefined)).length;
+  const places = constants.map((name, n) => [
+    name,
+    occurrences(Buffer.from(module), Buffer.from(placeholder(n))),
+  ]);
+  if (places.flatMap(([, at]) => at).length !== used)
+    throw new Error("code that looks like a constant's place");
+  return { bytes: module, places };
+}
+
+function occurrences(bytes, wanted) {
+  const found = [];
+  for (let i = bytes.indexOf(wanted); i >= 0; i = bytes.indexOf(wanted, i + 1)) found.push(i);
+  return found;
 }

@@ -9,30 +9,28 @@
  */
 import { instanceOn } from "../sys/atomic.js";
 import type { Cpu } from "../sys/cpu.js";
-import type { Compiled, Kernel } from "../sys/kernel.js";
-import { CODE, environment } from "./compiledcode.js";
+import type { Compiled } from "../sys/kernel.js";
+import { CODE, constants, environment } from "./compiledcode.js";
 
 /** Node and pages have it. */
 declare function atob(base64: string): string;
 
 /** Lets the realm of `ci` run compiled code from now on, where it may. */
 export function attachCompiled(ci: Cpu): void {
-  const { k } = ci;
-  if (k.mp) k.compiled = compiledFor(k)?.runOn(ci) ?? null;
+  if (ci.k.mp) ci.k.compiled = compiledFor(ci);
 }
 
-/** Compiled code on the memory of `k`, which is a WebAssembly one; null = there is none. `runOn` says which CPU runs it. */
-export function compiledFor(k: Kernel): { runOn(ci: Cpu): Compiled } | null {
+/** Compiled code for `ci`, whose kernel's memory is a WebAssembly one; null = there is none. */
+export function compiledFor(ci: Cpu): Compiled | null {
+  const { k } = ci;
   if (CODE === null || !("buffer" in k.memory)) return null;
   const code = Uint8Array.from(atob(CODE), (c) => c.charCodeAt(0));
-  const exports = instanceOn(k.memory, code, environment(k)) as Record<"me" | "myIndex", { value: number }>;
-  const { me, myIndex, ...functions } = exports;
-  return {
-    runOn(ci) {
-      me.value = ci.at;
-      myIndex.value = ci.index;
-      // A plain object: what V8 makes of exports is looked up by name at every call.
-      return functions as unknown as Compiled;
-    },
-  };
+  for (const [value, places] of constants(k, ci)) for (const at of places) writeNumber(code, at, value);
+  // A plain object: what V8 makes of exports is looked up by name at every call.
+  return { ...instanceOn(k.memory, code, environment(k)) } as Compiled;
+}
+
+/** A signed number in five bytes of seven bits, lowest first; all but the last have the high bit. */
+function writeNumber(code: Uint8Array, at: number, value: number): void {
+  for (let i = 0; i < 5; i++) code[at + i] = ((value >> (7 * i)) & 0x7f) | (i < 4 ? 0x80 : 0);
 }

@@ -126,13 +126,17 @@ export class PropertyMachine {
   }
 }
 
-/** Lets a simulated machine run compiled code, told before each call which CPU runs it. */
+/** Lets a simulated machine run compiled code: each call goes to the code of the CPU that makes it. */
 function runCompiled(k: K.Kernel): void {
-  const code = K.compiledFor(k);
-  assert.ok(code !== null, "there is no compiled code");
-  const names = Object.keys(code.runOn(k.cpus.view(1)));
+  const codes: K.Compiled[] = [];
+  for (let i = 1; i <= k.g.ncpu; i++) {
+    const code = K.compiledFor(k.cpus.view(i));
+    assert.ok(code !== null, "there is no compiled code");
+    codes.push(code);
+  }
+  const names = Object.keys(codes[0]);
   k.compiled = Object.fromEntries(
-    names.map((name) => [name, (...args) => code.runOn(K.cur.cpu)[name](...args)]),
+    names.map((name) => [name, (...args) => codes[K.cur.cpu.index - 1][name](...args)]),
   );
 }
 
