@@ -4,7 +4,7 @@
 import { cur } from "../sys/current.js";
 import { KernelAssertion } from "../sys/errno.js";
 import type { Kernel } from "../sys/kernel.js";
-import type { Context, Lwp } from "../sys/lwp.js";
+import { type Context, type Lwp, LwpRecord } from "../sys/lwp.js";
 import { CTX_CLOSURE, CTX_ENTRY, CTX_KTHREAD, CTX_STEP } from "../sys/param.js";
 import { kthreadMain } from "../kern/kthread.js";
 import { lwpStartup } from "../kern/lwpcreate.js";
@@ -22,6 +22,9 @@ import {
 } from "./generator.js";
 import { handshake, takeFirst, threadBody } from "./polls.js";
 import { StepContext, type StepFunction } from "./step.js";
+
+// The words of every start, by address: see kern/runq.ts.
+const { ctxkind: CTXKIND, realm: REALM } = LwpRecord.offset;
 
 export interface ContextOptions {
   /** Step functions by id; the same on every CPU. */
@@ -45,14 +48,13 @@ export function attachContexts(k: Kernel, options: ContextOptions): void {
   if (options.entryAt !== undefined) k.slots.entryAt = options.entryAt;
   if (options.entryOf !== undefined) k.slots.entryOf = options.entryOf;
   k.slots.contextFor = (l) => {
-    if (l.ctxkind === CTX_STEP) return steps;
-    const context = new GeneratorContext(
-      start(k, l, options),
-      l.ctxkind === CTX_KTHREAD ? KERNEL_ENDING : ending,
-    );
+    const kind = l.w[l.at + CTXKIND];
+    if (kind === CTX_STEP) return steps;
+    const body = start(k, l, kind, options);
+    const context = new GeneratorContext(body, kind === CTX_KTHREAD ? KERNEL_ENDING : ending);
     l.context = context;
     // R4: a generator belongs to the realm that started it.
-    l.realm = cur.cpu.realm;
+    l.w[l.at + REALM] = cur.cpu.realm;
     return context;
   };
 }
@@ -64,9 +66,9 @@ const KERNEL_ENDING: Ending = {
 };
 
 /** First run of a generator LWP (LWP-50); its code begins after a return to user mode. */
-function start(k: Kernel, l: Lwp, options: ContextOptions): Body {
+function start(k: Kernel, l: Lwp, kind: number, options: ContextOptions): Body {
   lwpStartup(l);
-  const body = bodyOf(k, l, options);
+  const body = bodyOf(k, l, kind, options);
   const polls = takeFirst(body);
   if (asksForUserret(l)) return enterUserMode(l, body, polls);
   // The dispatcher resumes it at once.
@@ -81,22 +83,22 @@ function* enterUserMode(l: Lwp, body: Body, polls: boolean): Body {
   return yield* { [Symbol.iterator]: () => bodyFrom(body) };
 }
 
-function bodyOf(k: Kernel, l: Lwp, options: ContextOptions): Body {
-  if (l.ctxkind === CTX_KTHREAD) return kthreadMain(l);
+function bodyOf(k: Kernel, l: Lwp, kind: number, options: ContextOptions): Body {
+  if (kind === CTX_KTHREAD) return kthreadMain(l);
   try {
-    if (l.ctxkind === CTX_CLOSURE) {
+    if (kind === CTX_CLOSURE) {
       const closure = l.closure as ThreadClosure;
       l.closure = null;
       const body = closure();
       return handshake.first === body ? body : threadBody(closure, body);
     }
-    if (l.ctxkind === CTX_ENTRY && options.startEntry !== undefined) return options.startEntry(l);
+    if (kind === CTX_ENTRY && options.startEntry !== undefined) return options.startEntry(l);
   } catch (error) {
     if (error instanceof KernelAssertion) throw error;
     // Called, as by its parameters, before there is a generator: as if its first line threw.
     return failing(error);
   }
-  panic(k, `LWP ${l.proc.pid}.${l.lid} has nothing to run (kind ${l.ctxkind})`);
+  panic(k, `LWP ${l.proc.pid}.${l.lid} has nothing to run (kind ${kind})`);
 }
 
 /** For kernels whose contexts are all of one kind. */

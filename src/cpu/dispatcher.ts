@@ -8,7 +8,7 @@
 import { cur } from "../sys/current.js";
 import { type Cpu, CpuRecord } from "../sys/cpu.js";
 import type { Kernel } from "../sys/kernel.js";
-import type { Lwp } from "../sys/lwp.js";
+import { type Lwp, LwpRecord } from "../sys/lwp.js";
 import { ATTN_HALT, ATTN_SLICE, ATTN_TICK, ATTN_XCALL, LW_IDLE, RESCHED_ANY } from "../sys/param.js";
 import { AT_SWITCH_WAITCTX, delayPoint } from "../kern/delay.js";
 import { lwpLock } from "../kern/lwplock.js";
@@ -22,6 +22,7 @@ import { contextSaved, miSwitch } from "../kern/switch.js";
 import { xcPoll } from "../kern/xcall.js";
 
 const { attention: ATTENTION, curlwp: CURLWP } = CpuRecord.offset;
+const { flag: FLAG, ctxswtch: CTXSWTCH } = LwpRecord.offset;
 
 /** Why `dispatch` returned. */
 export const STOP_IDLE = 0;
@@ -57,7 +58,7 @@ function loop(k: Kernel, ci: Cpu, steps: number): number {
       if (stop !== STOP_STEPS) return stop;
     }
     if (cur.kicks !== 0) flushKicks(k);
-    if ((l.flag & LW_IDLE) !== 0) {
+    if ((l.w[l.at + FLAG] & LW_IDLE) !== 0) {
       if (!idle(ci, l)) return STOP_IDLE;
       continue;
     }
@@ -83,13 +84,15 @@ function attend(k: Kernel, ci: Cpu): number {
 }
 
 function runContext(k: Kernel, l: Lwp): void {
-  if (l.ctxswtch !== 0) {
+  const { w } = l;
+  const ctxswtch = l.at + CTXSWTCH;
+  if (w[ctxswtch] !== 0) {
     delayPoint(k, AT_SWITCH_WAITCTX);
     waitContextSaved(l);
   }
   const context = l.context ?? k.slots.contextFor(l);
   // The steps of leaving: miSwitch has set ctxswtch and unlocked the LWP; now its context is saved.
-  if (context.resume(l) && l.ctxswtch !== 0) contextSaved(l);
+  if (context.resume(l) && w[ctxswtch] !== 0) contextSaved(l);
 }
 
 /** One round of the idle thread (SCH-53). False: nothing to do. */

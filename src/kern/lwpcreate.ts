@@ -41,7 +41,7 @@ import { kassert } from "./panic.js";
 import { schedTakecpu } from "./placement.js";
 import { procAllocPid, procReservePid, procUnreservePid } from "./pid.js";
 import { clear, clearCold, poolGet, poolPut, rawGet } from "./pool.js";
-import { fire, PROBE_LWP_CREATE, PROBE_LWP_START } from "./probe.js";
+import { fire, PROBE_LWP_CREATE, PROBE_LWP_START, probing } from "./probe.js";
 import { procIsStopping } from "./procstop.js";
 import { flushKicks } from "./resched.js";
 import { runqAdmit } from "./runq.js";
@@ -311,6 +311,6 @@ export function lwpStartup(l: Lwp): void {
   kassert(l.k, l === cur.lwp, "lwpStartup: not the current LWP");
   // lwp0 has run since the machine was booted.
   if (l.index === 1) return;
-  fire(l.k, PROBE_LWP_START, l.proc.pid, l.lid);
-  l.cpu.nlwps++;
+  if (probing(l.k, PROBE_LWP_START)) fire(l.k, PROBE_LWP_START, l.proc.pid, l.lid);
+  cur.cpu.nlwps++;
 }

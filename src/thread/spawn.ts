@@ -4,6 +4,7 @@
  * All that may be wrong is checked before anything is made; the thread starts last, and may have ended before its handle is
  * returned.
  */
+import { cur } from "../sys/current.js";
 import { EAGAIN, EINVAL, ENOTSUP, EPERM } from "../sys/errno.js";
 import type { Kernel } from "../sys/kernel.js";
 import { type Lwp, LwpRecord } from "../sys/lwp.js";
@@ -168,14 +169,14 @@ export function spawn<H>(
   const t = newRecord(k);
   if (t === null) return tooManyThreads(k);
   try {
-    const start = entry < 0 ? closureStart(l, t, f, args, host) : entryStart(k, t, entry, args);
+    const start = entry < 0 ? closureStart(k, t, f, args, host) : entryStart(k, t, entry, args);
     const l2 = lwpCreate(l, proc, LWP_DETACHED, start, w[l.at + CLASS]);
     if (l2 === null) fail(EAGAIN, "Thread.spawn", undefined, "the limit of LWPs is reached");
     const { at } = t;
     w[at + PID] = w[proc.at + PROC_PID];
     w[at + LID] = w[l2.at + LWP_LID];
     w[at + SITE] = site;
-    if (entry < 0) w[at + REALM] = l.cpu.realm;
+    if (entry < 0) w[at + REALM] = cur.cpu.realm;
     if (options !== null) applyOptions(l2, t, options);
     // If it is detached it may be over, and its record gone, as soon as it has started.
     const handle = handleOf(t);
@@ -199,7 +200,7 @@ function entryStart(k: Kernel, t: ThreadRec, entry: number, args: readonly unkno
 
 /** How a closure starts, in this realm. */
 function closureStart(
-  l: Lwp,
+  k: Kernel,
   t: ThreadRec,
   f: ThreadMain,
   args: readonly unknown[],
@@ -212,7 +213,7 @@ function closureStart(
     return threadBody(f, iteratorOf(made, "Thread.spawn")) as Body;
   };
   const closure = enter === null ? body : inContext(enter, body);
-  return { kind: CTX_CLOSURE, entry: 0, arg: t.index, closure, realm: l.k.mp ? l.cpu.realm : 0 };
+  return { kind: CTX_CLOSURE, entry: 0, arg: t.index, closure, realm: k.mp ? cur.cpu.realm : 0 };
 }
 
 /** Throws a TypeError if `f`, which a thread of `call` is to run, is an async function. */
