@@ -24,7 +24,9 @@ export function attachCompiled(ci: Cpu): void {
 export function compiledFor(ci: Cpu): Compiled | null {
   const { k } = ci;
   if (CODE === null || !("buffer" in k.memory)) return null;
-  const code = Uint8Array.from(atob(CODE), (c) => c.charCodeAt(0));
+  const text = atob(CODE);
+  const code = new Uint8Array(text.length);
+  for (let i = 0; i < code.length; i++) code[i] = text.charCodeAt(i);
   for (const [value, places] of constants(k, ci)) for (const at of places) writeNumber(code, at, value);
   // A plain object: what V8 makes of exports is looked up by name at every call.
   return { ...instanceOn(k.memory, code, environment(k)) } as Compiled;

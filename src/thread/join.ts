@@ -91,25 +91,33 @@ function valueOf(k: Kernel, t: ThreadRec): unknown {
   return value;
 }
 
-/**
- * The short way of a join: if the thread has returned, and nothing stands in the way of joining it, its record is dead, and the
- * caller's. If not, nothing has changed, and the long way finds out why.
- */
-export function takeReturned(l: Lwp, t: ThreadRec, gen: number): boolean {
+/** The thread runs and may be joined; it has returned, and its record is dead, and the caller's. */
+const RUNS = 1;
+const TAKEN = 2;
+/** Something stands in the way, and nothing has changed: the long way finds out what. */
+const LONG_WAY = 0;
+
+/** The short way of a join. */
+export function takeReturned(l: Lwp, t: ThreadRec, gen: number): number {
   const { k, w, at } = t;
   const lock = lockOf(t);
   spinEnter(k, lock);
   // The state before the generation: see `isGood`.
-  const taken =
-    w[at + STATE] === THREAD_RETURNED &&
+  const state = w[at + STATE];
+  const ours =
     w[at] === gen &&
     w[at + PID] === w[l.proc.at + PROC_PID] &&
     w[at + LID] !== w[l.at + LWP_LID] &&
-    (w[at + FLAGS] & THREAD_DETACHED) === 0 &&
-    !isCancelled(l);
-  if (taken) w[at + STATE] = THREAD_DEAD;
+    (w[at + FLAGS] & THREAD_DETACHED) === 0;
+  let found = LONG_WAY;
+  if (ours && state === THREAD_RUNNING) {
+    found = RUNS;
+  } else if (ours && state === THREAD_RETURNED && !isCancelled(l)) {
+    w[at + STATE] = THREAD_DEAD;
+    found = TAKEN;
+  }
   spinExit(k, lock);
-  return taken;
+  return found;
 }
 
 /** Takes the value, and frees the record if that fails. */
@@ -134,10 +142,9 @@ export class JoinOperation<T> extends BlockingOperation<T> {
 
   protected override attempt(l: Lwp): boolean {
     const t = this.rec;
-    if (takeReturned(l, t, this.gen)) {
-      this.result = valueOf(l.k, t) as T;
-      return true;
-    }
+    const found = takeReturned(l, t, this.gen);
+    if (found === TAKEN) this.result = valueOf(l.k, t) as T;
+    if (found !== LONG_WAY) return found === TAKEN;
     lockToJoin(l, t, this.gen, this.syscall);
     if (t.w[t.at + STATE] === THREAD_RUNNING) {
       spinExit(l.k, t.lock);
