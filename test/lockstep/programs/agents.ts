@@ -19,8 +19,10 @@ export function* agent(): Generator<K.Token, void, undefined> {
   const known = new Map<string, Action>();
   const x = tools(l);
   for (let seen = 0; ; ) {
-    while (Atomics.load(w, at + Word.POSTED) === seen) Atomics.wait(w, at + Word.POSTED, seen);
-    seen = Atomics.load(w, at + Word.POSTED);
+    // Behind the poll that the linker puts at the head of this loop: from here to the next action it never enters the kernel.
+    Atomics.store(w, at + Word.DONE, seen);
+    K.announce(k);
+    seen = nextPost(w, at, seen);
     if (w[at + Word.LENGTH] === 0) break;
     let failed = 0;
     try {
@@ -38,8 +40,6 @@ export function* agent(): Generator<K.Token, void, undefined> {
       write(w, at, error instanceof Error ? `${error.message}\n${error.stack}` : String(error));
     }
     w[at + Word.FAILED] = failed;
-    Atomics.store(w, at + Word.DONE, seen);
-    K.announce(k);
   }
   w[at + Word.HOME] = 1;
   yield* S.lwpUnpark(MAIN);
@@ -49,6 +49,12 @@ export function* agent(): Generator<K.Token, void, undefined> {
     known.set(source, action);
     return action(tools, ...args);
   }
+}
+
+/** Waits for an action: the number of its post. No thread function, so that its loop has no poll that asks to be suspended. */
+function nextPost(w: Int32Array, at: number, seen: number): number {
+  while (Atomics.load(w, at + Word.POSTED) === seen) Atomics.wait(w, at + Word.POSTED, seen);
+  return Atomics.load(w, at + Word.POSTED);
 }
 
 /** What a thread may be started with on another CPU. */
