@@ -273,7 +273,7 @@ export const benchmarks: readonly Benchmark[] = [
         file: "ours/b15.js",
         args: ["--bench", "B15", "--peer", "listening"],
       },
-      peer("unprobed", "B15"),
+      peer("unprobed", "B15", "ours/b15.js", { args: ["--bench", "B15", "--peer", "unprobed"] }),
     ],
     goals: multiplesOf("unprobed", { mp: 1.02 }, { mp: 1.01 }),
   },

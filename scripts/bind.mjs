@@ -23,7 +23,7 @@ import { compileKernel } from "./wasm.mjs";
 
 const dist = fileURLToPath(new URL("../dist/", import.meta.url));
 const floors = ["sys", "kern", "cpu", "context", "syscall", "thread"];
-const { wrappers, hosts } = await compileKernel();
+const { text: code, wrappers, hosts } = await compileKernel();
 const how = [
   readFileSync(new URL(import.meta.url)),
   JSON.stringify([...wrappers]),
@@ -41,8 +41,8 @@ const isStale = (text) => text.includes("/* bound ") && !text.includes(mark);
 if (modules.some((module) => isStale(textOf(module)))) {
   // Bound in another way before: the compiler writes all of it once more.
   execFileSync("npx", ["tsc", "-b", "src", "--force"], { cwd: `${dist}..`, stdio: "inherit" });
-  await compileKernel();
 }
+writeFileSync(`${dist}kern/compiledcode.js`, code);
 for (const module of modules) {
   const text = textOf(module);
   if (!text.includes(mark)) writeFileSync(`${dist}${module}.js`, bind(text, module));

@@ -5,7 +5,6 @@
 // machines with several CPUs run instead (src/kern/compiled.ts). The JavaScript stays: machines with one CPU, simulated ones, those
 // under lockstep and pages that forbid WebAssembly run that, and tests compare the two word by word.
 
-import { writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { Compiler } from "./wasm/compile.mjs";
 import { encodeModule } from "./wasm/module.mjs";
@@ -27,19 +26,26 @@ const ENTRIES = {
 
 const root = fileURLToPath(new URL("../", import.meta.url));
 
-/** Writes the compiled code into dist; returns the entries by module: `{ name, params, text }`, and what must be exported for it. */
-export async function compileKernel() {
+/**
+ * Compiles. `text` is the module of JavaScript that carries the code; `wrappers` has by module the functions that stand for the two,
+ * `hosts` what it must export for that. `constant`: functions that are taken to return a constant, and to do nothing.
+ */
+export async function compileKernel(constant = {}) {
   const sys = async (file) => import(new URL(`../dist/sys/${file}.js`, import.meta.url).href);
-  const compiler = new Compiler(new Sources(root), {
-    Lwp: { record: (await sys("lwp")).LwpRecord, pool: "lwps" },
-    Cpu: { record: (await sys("cpu")).CpuRecord, pool: "cpus" },
-    Proc: { record: (await sys("proc")).ProcRecord, pool: "procs" },
-    Turnstile: { record: (await sys("turnstile")).TurnstileRecord, pool: "turnstiles" },
-    Cred: { record: (await sys("cred")).CredRecord, pool: "creds" },
-    Syncobj: { record: (await sys("syncobj")).SyncobjRecord, pool: "syncobjs" },
-    ThreadRec: { record: (await sys("thread")).ThreadRecord, pool: "threads" },
-    Globals: { record: (await sys("globals")).GlobalsRecord, pool: null },
-  });
+  const compiler = new Compiler(
+    new Sources(root),
+    {
+      Lwp: { record: (await sys("lwp")).LwpRecord, pool: "lwps" },
+      Cpu: { record: (await sys("cpu")).CpuRecord, pool: "cpus" },
+      Proc: { record: (await sys("proc")).ProcRecord, pool: "procs" },
+      Turnstile: { record: (await sys("turnstile")).TurnstileRecord, pool: "turnstiles" },
+      Cred: { record: (await sys("cred")).CredRecord, pool: "creds" },
+      Syncobj: { record: (await sys("syncobj")).SyncobjRecord, pool: "syncobjs" },
+      ThreadRec: { record: (await sys("thread")).ThreadRecord, pool: "threads" },
+      Globals: { record: (await sys("globals")).GlobalsRecord, pool: null },
+    },
+    constant,
+  );
   const wrappers = new Map();
   for (const [module, names] of Object.entries(ENTRIES)) {
     for (const name of names) {
@@ -51,8 +57,7 @@ export async function compileKernel() {
   const functions = [...compiler.functions.values()];
   const { bytes, places } = encodeModule([...compiler.imports.values()], functions);
   if (!WebAssembly.validate(bytes)) await WebAssembly.compile(bytes);
-  writeFileSync(`${root}dist/kern/compiledcode.js`, code(compiler, bytes, places));
-  return { wrappers, hosts: compiler.hosts, compiler, bytes };
+  return { text: code(compiler, bytes, places), wrappers, hosts: compiler.hosts, compiler, bytes };
 }
 
 /** The function that stands in the module for the two: the compiled one, where there is one. */
@@ -62,11 +67,10 @@ function wrapper({ name, kinds, declared, returns }) {
   const args = declared.filter((_, i) => kinds[i] !== "k").map((p) => argument(p));
   const call = (f) => `compiled.${f}(${args.join(", ")})`;
   const pool = { Lwp: "lwps", ThreadRec: "threads" }[returns.replace(" | null", "")];
-  const indexed = `viewOf(${k}.${pool}, ${call(`${name}$index`)})`;
-  const result = pool ? indexed : returns === "boolean" ? `${call(name)} !== 0` : call(name);
-  const helper = pool ? "const viewOf = (pool, i) => (i === 0 ? null : pool.view(i)); " : "";
+  const number = returns === "boolean" ? `return ${call(name)} !== 0;` : `return ${call(name)};`;
+  const view = `const i = ${call(`${name}$index`)}; return i === 0 ? null : ${k}.${pool}.view(i);`;
   const plain = `${name}$js(${declared.map((p) => p.name).join(", ")})`;
-  return `${helper}function ${name}(${params}) { const { compiled } = ${k}; return compiled === null ? ${plain} : ${result}; }`;
+  return `function ${name}(${params}) { const { compiled } = ${k}; if (compiled === null) return ${plain}; ${pool ? view : number} }`;
 }
 
 function argument({ name, type }) {

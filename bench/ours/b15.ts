@@ -1,42 +1,27 @@
-// B15: what it costs that the kernel can be traced: the yields of B1. With nobody listening, which is the program itself;
-// with a listener to everything (`--peer listening`); and as the peer in peers/unprobed.ts, without probes at all.
-//
-// The differences are far below the noise of the host, so the figure is the least of many short rounds.
+// B15: loads the kernel as it is, or with `--peer unprobed` without its probes, in JavaScript and in compiled code; then runs the
+// program. Both come through the same hooks: how a module was loaded makes a difference of its own, larger than that of the
+// probes. So nothing that loads the kernel is imported here.
 
-import { boot, schedYield, Thread } from "lwp";
-import { report } from "../measure.js";
-import { options } from "./machine.js";
+import { register } from "node:module";
+import { programOptions } from "../measure.js";
 
-const YIELDS = 20;
+const { peer } = programOptions();
 
-const { threads, budgetMs, peer } = options;
-const machine = await boot({ cpus: 2, dedicated: peer !== "listening" });
-if (peer === "listening") void listen();
-
-async function listen() {
-  for await (const _ of machine.events());
-}
-
-let best = Number.POSITIVE_INFINITY;
-const p = machine.spawn(function* () {
-  const end = performance.now() + budgetMs * 2;
-  let over = false;
-  let begun = 0;
-  function* yielder(first: boolean) {
-    while (!over) {
-      if (first) {
-        const now = performance.now();
-        if (begun !== 0) best = Math.min(best, now - begun);
-        begun = now;
-        over = now > end;
-      }
-      for (let i = 0; i < YIELDS; i++) yield* schedYield();
-    }
-  }
-  const spawned = [];
-  for (let i = 0; i < threads; i++) spawned.push(yield* Thread.spawn(yielder, i === 0));
-  for (const t of spawned) yield* t.join();
-});
-await p.exited;
-await machine.shutdown();
-report((best * 1e6) / (threads * YIELDS));
+const compiler = new URL("../../../scripts/wasm.mjs", import.meta.url).href;
+const hooks = `
+import { compileKernel } from ${JSON.stringify(compiler)};
+const without = ${peer === "unprobed"};
+const compiled = async () => (await compileKernel(without ? { probing: 0, fire: 0 } : {})).text;
+export async function load(url, context, next) {
+  const loaded = await next(url, context);
+  if (url.endsWith("/dist/kern/compiledcode.js")) return { ...loaded, source: await compiled() };
+  if (!url.endsWith("/dist/kern/probe.js")) return loaded;
+  const text = String(loaded.source);
+  if (!without) return { ...loaded, source: text };
+  const asked = text.replace(/(function probing\\([^)]*\\) \\{)/, "$1 return false;");
+  const source = asked.replace(/(function fire\\([^)]*\\) \\{)/, "$1 return;");
+  if (asked === text || source === asked) throw new Error("kern/probe.js has no probing() or fire() any more");
+  return { ...loaded, source };
+}`;
+register(`data:text/javascript,${encodeURIComponent(hooks)}`);
+await import("./b15-program.js");

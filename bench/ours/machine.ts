@@ -5,7 +5,7 @@ import { type ProgramOptions, programOptions } from "../measure.js";
 
 export const options: ProgramOptions = programOptions();
 
-/** mp: locks are real, a second CPU idles. up: one CPU, locks are plain words. */
+/** mp: locks are real, a second CPU idles. up: one CPU. */
 export async function runMain(main: () => Generator<unknown, void, undefined>): Promise<void> {
   const machine = await boot({ cpus: options.mode === "up" ? 1 : 2, dedicated: true });
   const exit = await machine.spawn(main as () => Iterator<never, void, undefined>).exited;

@@ -149,8 +149,12 @@ export class Compiler {
   #sources;
   #records;
 
-  /** `records`: by type's name, `{ record, pool }`, where the pool is null for what there is one of. */
-  constructor(sources, records) {
+  /**
+   * `records`: by type's name, `{ record, pool }`, where the pool is null for what there is one of; `constant`: numbers instead of
+   * calls, by the function's name.
+   */
+  constructor(sources, records, constant) {
+    this.constant = constant;
     this.#sources = sources;
     this.#records = records;
   }
@@ -890,6 +894,7 @@ class FunctionCompiler {
     const { callee, arguments: args } = node;
     if (callee.type === "MemberExpression") return this.#method(node, callee, args);
     if (callee.type !== "Identifier") return unsupported(node);
+    if (callee.name in this.#c.constant) return this.#number(this.#c.constant[callee.name]);
     if (callee.name === "kassert") return this.#assertion(args);
     if (callee.name === "panic") return this.#panic(args[1]);
     if (callee.name === "delayPoint") return this.#delayPoint(args[1]);

@@ -3,7 +3,7 @@
  *
  * When the package is built, functions that work on words alone are compiled a second time, from the same source
  * (scripts/wasm.mjs says which, and how). Each then stands for two: where `k.compiled` is null the JavaScript runs. That is so on
- * machines of one CPU and on simulated ones, whose locks are plain words, and where WebAssembly is forbidden.
+ * simulated CPUs, and where there is no WebAssembly or no shared memory. Its locks are always real ones, also for one CPU.
  *
  * Invariant: a compiled function leaves every word of kernel memory as its JavaScript would.
  */
@@ -17,7 +17,7 @@ declare function atob(base64: string): string;
 
 /** Lets the realm of `ci` run compiled code from now on, where it may. */
 export function attachCompiled(ci: Cpu): void {
-  if (ci.k.mp) ci.k.compiled = compiledFor(ci);
+  ci.k.compiled = compiledFor(ci);
 }
 
 /** Compiled code for `ci`, whose kernel's memory is a WebAssembly one; null = there is none. */

@@ -168,7 +168,15 @@ export class Machine {
     const exact = checkAccounting(options.accounting) === "exact";
     const dedicated = options.dedicated ?? false;
     const readsClock = !dedicated && !this.#client;
-    const kernelOptions = { mp, selfClocked: !mp, readsClock, shared, delays: this.#client, exact };
+    const kernelOptions = {
+      mp,
+      compilable: shared,
+      selfClocked: !mp,
+      readsClock,
+      shared,
+      delays: this.#client,
+      exact,
+    };
     const k = hostKernel(limits, kernelOptions, this.#format);
     this.#realm = new Realm(k, (news) => this.#hear(news), { format: this.#format });
     this.#bootKernel(options.preempt ?? true);
