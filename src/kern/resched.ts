@@ -6,7 +6,8 @@
  *
  * Protocol with the idle loop: (1) requester queues work and sets attention; (2) it releases the lock; (3) it reads
  * `sleeping`. Idle CPU: (1) sets `sleeping`; (2) reads attention and its queue; (3) sleeps until `wake` changes.
- * The words are sequentially consistent, so one of the two sees the other.
+ * The words are sequentially consistent, so one of the two sees the other. The first who finds it asleep says that it is awake, so
+ * that nobody else notifies it; cpu/loop.ts says why it cannot sleep on.
  */
 import { type Cpu, CpuRecord } from "../sys/cpu.js";
 import { cur } from "../sys/current.js";
