@@ -23,17 +23,13 @@ import {
 import { exit1 } from "../kern/proc.js";
 import { isKilled } from "../kern/prockill.js";
 import { spinEnter, spinExit } from "../kern/spin.js";
-import { RET_EXIT, RET_SIGNAL } from "../kern/userret.js";
+import { begin, type Code } from "./beginning.js";
+import { bodyFrom, GENERATOR_NEXT, isGenerator, rethrow, tokenOf } from "./body.js";
 import { handlerFrame, type HandlerFrame } from "./handler.js";
 import { KILLED } from "./polls.js";
 import { type Body, ENTER_HANDLER, EXIT_LWP, EXIT_PROC, type Token } from "./token.js";
 
-export { type Body, ENTER_HANDLER, EXIT_LWP, EXIT_PROC, type Token };
-
-/** What is yielded for a return to user mode that did not succeed at once: RET_*. */
-export function tokenOf(r: number): Token {
-  return r === RET_EXIT ? EXIT_LWP : r === RET_SIGNAL ? ENTER_HANDLER : undefined;
-}
+export { type Body, ENTER_HANDLER, EXIT_LWP, EXIT_PROC, isGenerator, type Token, tokenOf };
 
 /** Signal number with which a program's uncaught exception ends its process (SIGABRT). */
 export const FATAL_SIGNAL = 6;
@@ -62,19 +58,20 @@ const EXITING = 2;
 const DESTROYING = 4;
 /** The body is the frame of a signal's handler, under which what it has interrupted waits. */
 const HANDLING = 8;
+/** It has not run: what stands for the body makes one of itself. */
+const UNBEGUN = 16;
 
 export class GeneratorContext implements Context {
-  #body: Body;
-  /** NATIVE, EXITING, DESTROYING, HANDLING: one word, since there is one for every thread. */
-  #flags: number;
+  private body: Body | Code;
+  /** NATIVE, EXITING, DESTROYING, HANDLING, UNBEGUN: one word, since there is one for every thread. */
+  private flags: number;
   locals: unknown[] | null = null;
-  readonly #ending: Ending;
+  private readonly ending: Ending;
 
-  constructor(body: Body, ending: Ending) {
-    const native = isGenerator(body);
-    this.#body = native ? body : bodyFrom(body);
-    this.#flags = native ? NATIVE : 0;
-    this.#ending = ending;
+  constructor(code: Code, ending: Ending) {
+    this.body = code;
+    this.flags = UNBEGUN;
+    this.ending = ending;
   }
 
   resume(l: Lwp): boolean {
@@ -82,40 +79,40 @@ export class GeneratorContext implements Context {
     for (;;) {
       let step: IteratorResult<Token, unknown>;
       try {
-        step = thrown === NOTHING ? this.#advance() : throwInto(this.#body, thrown);
+        step = thrown === NOTHING ? this.advance(l) : throwInto(this.body as Body, thrown);
       } catch (error) {
-        if ((this.#flags & EXITING) !== 0 || error instanceof KernelAssertion) throw error;
-        if ((this.#flags & HANDLING) !== 0 && error !== KILLED) {
+        if ((this.flags & EXITING) !== 0 || error instanceof KernelAssertion) throw error;
+        if ((this.flags & HANDLING) !== 0 && error !== KILLED) {
           // As a jump out of the handler: what it has interrupted goes on with the exception, under the mask of before.
-          this.#leaveHandler(l);
+          this.leaveHandler(l);
           thrown = error;
           continue;
         }
-        if (this.locals !== null && this.#destroy(l, false, () => rethrow(error))) continue;
-        return this.#fail(l, error);
+        if (this.locals !== null && this.destroy(l, false, () => rethrow(error))) continue;
+        return this.fail(l, error);
       }
       thrown = NOTHING;
       if (step.done === true) {
-        if ((this.#flags & EXITING) !== 0) return false;
-        if ((this.#flags & HANDLING) !== 0) {
-          this.#leaveHandler(l);
+        if ((this.flags & EXITING) !== 0) return false;
+        if ((this.flags & HANDLING) !== 0) {
+          this.leaveHandler(l);
           continue;
         }
         const { value } = step;
-        if (this.locals !== null && this.#destroy(l, true, () => value)) continue;
-        return this.#returned(l, value);
+        if (this.locals !== null && this.destroy(l, true, () => value)) continue;
+        return this.returned(l, value);
       }
       const token = step.value;
       if (token === undefined) {
-        if ((this.#flags & EXITING) !== 0 || hasLeft(l)) return true;
+        if ((this.flags & EXITING) !== 0 || hasLeft(l)) return true;
         thrown = new TypeError("a thread may not `yield`: write `yield*` before an operation");
       } else if (token === ENTER_HANDLER) {
-        this.#enterHandler(l);
+        this.enterHandler(l);
       } else if (token === EXIT_LWP) {
-        if (this.locals !== null && this.#destroy(l, false, null)) continue;
-        return this.#exit(l);
+        if (this.locals !== null && this.destroy(l, false, null)) continue;
+        return this.leave(l);
       } else if (token === EXIT_PROC) {
-        return this.#exitProcess(l, l.retval << 8);
+        return this.exitProcess(l, l.retval << 8);
       } else {
         thrown = new TypeError(`a thread yielded ${describe(token)}: write \`yield*\` before an operation`);
       }
@@ -126,76 +123,86 @@ export class GeneratorContext implements Context {
    * Puts the destructors of the thread's own values before its end, which `end` then repeats; null = it leaves for good. False:
    * there are none to run, or it is told to exit, and like a killed process runs none.
    */
-  #destroy(l: Lwp, returned: boolean, end: (() => unknown) | null): boolean {
-    const { destructors: make } = this.#ending;
-    if ((this.#flags & DESTROYING) !== 0 || make === undefined || (l.flag & LW_WEXIT) !== 0) return false;
-    this.#flags |= DESTROYING;
+  private destroy(l: Lwp, returned: boolean, end: (() => unknown) | null): boolean {
+    const { destructors: make } = this.ending;
+    if ((this.flags & DESTROYING) !== 0 || make === undefined || (l.flag & LW_WEXIT) !== 0) return false;
+    this.flags |= DESTROYING;
     const destructors = make(l, this.locals as unknown[], returned);
     if (destructors === null) return false;
-    this.#body = destroyThenEnd(destructors, end);
-    this.#flags = (this.#flags & ~HANDLING) | NATIVE;
+    this.body = destroyThenEnd(destructors, end);
+    this.flags = (this.flags & ~HANDLING) | NATIVE;
     return true;
   }
 
   /** Puts the handler that the LWP is to enter on top of what it runs. */
-  #enterHandler(l: Lwp): void {
-    this.#body = handlerFrame(l, this.#body, this.#flags & (NATIVE | HANDLING));
-    this.#flags = (this.#flags & ~NATIVE) | HANDLING;
+  private enterHandler(l: Lwp): void {
+    this.body = handlerFrame(l, this.body as Body, this.flags & (NATIVE | HANDLING));
+    this.flags = (this.flags & ~NATIVE) | HANDLING;
   }
 
   /** The handler has ended. */
-  #leaveHandler(l: Lwp): void {
-    const frame = this.#body as HandlerFrame;
-    this.#body = frame.interrupted;
-    this.#flags = (this.#flags & ~(NATIVE | HANDLING)) | frame.flags;
+  private leaveHandler(l: Lwp): void {
+    const frame = this.body as HandlerFrame;
+    this.body = frame.interrupted;
+    this.flags = (this.flags & ~(NATIVE | HANDLING)) | frame.flags;
     frame.leave(l);
   }
 
-  #advance(): IteratorResult<Token, unknown> {
-    return (this.#flags & NATIVE) !== 0 ? GENERATOR_NEXT.call(this.#body) : this.#body.next();
+  private advance(l: Lwp): IteratorResult<Token, unknown> {
+    if ((this.flags & (NATIVE | UNBEGUN)) === UNBEGUN) this.start(l);
+    return (this.flags & NATIVE) !== 0 ? GENERATOR_NEXT.call(this.body) : (this.body as Body).next();
   }
 
-  #returned(l: Lwp, value: unknown): boolean {
+  /** The first run. */
+  private start(l: Lwp): void {
+    const body = begin(l, this.body as Code);
+    const native = isGenerator(body);
+    this.body = native ? body : bodyFrom(body);
+    this.flags = native ? NATIVE : 0;
+  }
+
+  private returned(l: Lwp, value: unknown): boolean {
     let how: typeof EXIT_LWP | typeof EXIT_PROC;
     try {
-      how = this.#ending.returned(l, value);
+      how = this.ending.returned(l, value);
     } catch (error) {
       if (error instanceof KernelAssertion) throw error;
-      return this.#fail(l, error);
+      return this.fail(l, error);
     }
-    return how === EXIT_PROC ? this.#exitProcess(l, l.retval << 8) : this.#exit(l);
+    return how === EXIT_PROC ? this.exitProcess(l, l.retval << 8) : this.leave(l);
   }
 
-  #fail(l: Lwp, error: unknown): boolean {
+  private fail(l: Lwp, error: unknown): boolean {
     // A poll has ended it. Where its process does not exit the machine halts, and no context is resumed any more.
-    if (error === KILLED) return (l.flag & LW_WEXIT) !== 0 ? this.#exit(l) : true;
-    return this.#ending.threw(l, error) ? this.#exit(l) : this.#exitProcess(l, FATAL_SIGNAL);
+    if (error === KILLED) return (l.flag & LW_WEXIT) !== 0 ? this.leave(l) : true;
+    return this.ending.threw(l, error) ? this.leave(l) : this.exitProcess(l, FATAL_SIGNAL);
   }
 
   /** `exit(n)`: of those who ask, the first ends the process, the others only themselves (PRC-28). */
-  #exitProcess(l: Lwp, status: number): boolean {
+  private exitProcess(l: Lwp, status: number): boolean {
     const { k } = l;
     const p = l.proc;
     spinEnter(k, p.lock);
-    if ((p.sflag & PS_WEXIT) === 0) return this.#run(l, exit1(l, status));
+    if ((p.sflag & PS_WEXIT) === 0) return this.run(l, exit1(l, status));
     spinExit(k, p.lock);
-    return this.#exit(l);
+    return this.leave(l);
   }
 
-  #exit(l: Lwp): boolean {
+  /** Ends the LWP, whatever its code is at. As `resume`. */
+  leave(l: Lwp): boolean {
     // Told so from outside (kern/prockill.ts): the first to come here ends the process.
-    if (isKilled(l) && (l.proc.sflag & PS_WEXIT) === 0) return this.#exitProcess(l, l.proc.killed);
+    if (isKilled(l) && (l.proc.sflag & PS_WEXIT) === 0) return this.exitProcess(l, l.proc.killed);
     const how = lwpExitBegin(l);
     if (how === EXIT_READY) {
       lwpExitFinish(l);
       return false;
     }
-    return this.#run(l, how === EXIT_PROCESS ? exit1(l, 0) : finishExit(l, how));
+    return this.run(l, how === EXIT_PROCESS ? exit1(l, 0) : finishExit(l, how));
   }
 
-  #run(l: Lwp, exit: Generator<void, void, void>): boolean {
-    this.#flags = (this.#flags & ~HANDLING) | EXITING | NATIVE;
-    this.#body = exit as Body;
+  private run(l: Lwp, exit: Generator<void, void, void>): boolean {
+    this.flags = (this.flags & ~HANDLING) | EXITING | NATIVE;
+    this.body = exit as Body;
     l.context = this;
     return this.resume(l);
   }
@@ -211,25 +218,6 @@ function* destroyThenEnd(
   return undefined;
 }
 
-function rethrow(error: unknown): never {
-  throw error;
-}
-
-/** A body whose first step throws. */
-export function failing(error: unknown): Body {
-  return { next: () => rethrow(error) };
-}
-
-/** What a thread's function has returned, or a body that fails for want of one. */
-export function bodyFrom(returned: unknown): Body {
-  if (typeof (returned as Partial<Body> | null | undefined)?.next === "function") {
-    // An asynchronous generator gives promises of steps, and would never come to its end.
-    if (!(Symbol.asyncIterator in (returned as object))) return returned as Body;
-  }
-  const what = returned === null || returned === undefined ? returned : `a value of type ${typeof returned}`;
-  return failing(new TypeError(`a thread's function must be a generator function: it returned ${what}`));
-}
-
 /** The rest of an exit that must wait for something. */
 function* finishExit(l: Lwp, how: number): Generator<void, void, void> {
   const left = how === EXIT_SPECIFIC ? yield* lwpExitSpecific(l) : how;
@@ -240,16 +228,6 @@ function* finishExit(l: Lwp, how: number): Generator<void, void, void> {
 const CURLWP = CpuRecord.offset.curlwp;
 
 const NOTHING = Symbol("nothing");
-
-/** The one `next` of all generators: found here once, not by looking it up on each of their many prototypes. */
-const GENERATOR_NEXT = Object.getPrototypeOf(function* () {}).prototype.next as (
-  this: unknown,
-) => IteratorResult<Token, unknown>;
-
-/** Whether it is a generator, whose `next` is that of all. */
-export function isGenerator(body: unknown): boolean {
-  return (body as Partial<Body> | null | undefined)?.next === GENERATOR_NEXT;
-}
 
 /** Whether the LWP really gave way: to another, to what its CPU is asked for, or at the end of a step. */
 function hasLeft(l: Lwp): boolean {

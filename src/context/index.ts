@@ -1,30 +1,18 @@
 /**
  * Which context runs an LWP: filled into the kernel's slot by each realm.
  */
-import { cur } from "../sys/current.js";
-import { KernelAssertion } from "../sys/errno.js";
 import type { Kernel } from "../sys/kernel.js";
 import { type Context, type Lwp, LwpRecord } from "../sys/lwp.js";
 import { CTX_CLOSURE, CTX_ENTRY, CTX_KTHREAD, CTX_STEP } from "../sys/param.js";
 import { kthreadMain } from "../kern/kthread.js";
-import { lwpStartup } from "../kern/lwpcreate.js";
 import { panic } from "../kern/panic.js";
-import { asksForUserret, RET_USER, userret } from "../kern/userret.js";
-import {
-  type Body,
-  bodyFrom,
-  type Ending,
-  EXIT_LWP,
-  failing,
-  GeneratorContext,
-  PLAIN_ENDING,
-  tokenOf,
-} from "./generator.js";
-import { handshake, takeFirst, threadBody } from "./polls.js";
+import type { Code } from "./beginning.js";
+import { type Body, type Ending, EXIT_LWP, GeneratorContext, PLAIN_ENDING } from "./generator.js";
+import { handshake, threadBody } from "./polls.js";
 import { StepContext, type StepFunction } from "./step.js";
 
 // The words of every start, by address: see kern/runq.ts.
-const { ctxkind: CTXKIND, realm: REALM } = LwpRecord.offset;
+const CTXKIND = LwpRecord.offset.ctxkind;
 
 export interface ContextOptions {
   /** Step functions by id; the same on every CPU. */
@@ -47,14 +35,12 @@ export function attachContexts(k: Kernel, options: ContextOptions): void {
   const ending = options.ending ?? PLAIN_ENDING;
   if (options.entryAt !== undefined) k.slots.entryAt = options.entryAt;
   if (options.entryOf !== undefined) k.slots.entryOf = options.entryOf;
+  const code = new ByKind(options);
   k.slots.contextFor = (l) => {
     const kind = l.w[l.at + CTXKIND];
     if (kind === CTX_STEP) return steps;
-    const body = start(k, l, kind, options);
-    const context = new GeneratorContext(body, kind === CTX_KTHREAD ? KERNEL_ENDING : ending);
+    const context = new GeneratorContext(code, kind === CTX_KTHREAD ? KERNEL_ENDING : ending);
     l.context = context;
-    // R4: a generator belongs to the realm that started it.
-    l.w[l.at + REALM] = cur.cpu.realm;
     return context;
   };
 }
@@ -65,40 +51,26 @@ const KERNEL_ENDING: Ending = {
   threw: (l, error) => panic(l.k, `kernel thread "${l.name}": ${String(error)}`),
 };
 
-/** First run of a generator LWP (LWP-50); its code begins after a return to user mode. */
-function start(k: Kernel, l: Lwp, kind: number, options: ContextOptions): Body {
-  lwpStartup(l);
-  const body = bodyOf(k, l, kind, options);
-  const polls = takeFirst(body);
-  if (asksForUserret(l)) return enterUserMode(l, body, polls);
-  // The dispatcher resumes it at once.
-  handshake.delegated = polls;
-  return body;
-}
+/** What an LWP begins with is said by its words, and its closure: one for all of a realm. */
+class ByKind implements Code {
+  readonly #startEntry: ContextOptions["startEntry"];
 
-/** Told to exit, suspended or boosted before it ever ran: not a step of its code comes first. */
-function* enterUserMode(l: Lwp, body: Body, polls: boolean): Body {
-  for (let r = userret(l); r !== RET_USER; r = userret(l)) yield tokenOf(r);
-  handshake.delegated = polls;
-  return yield* { [Symbol.iterator]: () => bodyFrom(body) };
-}
+  constructor(options: ContextOptions) {
+    this.#startEntry = options.startEntry;
+  }
 
-function bodyOf(k: Kernel, l: Lwp, kind: number, options: ContextOptions): Body {
-  if (kind === CTX_KTHREAD) return kthreadMain(l);
-  try {
+  make(l: Lwp): Body {
+    const kind = l.w[l.at + CTXKIND];
+    if (kind === CTX_KTHREAD) return kthreadMain(l);
     if (kind === CTX_CLOSURE) {
       const closure = l.closure as ThreadClosure;
       l.closure = null;
       const body = closure();
       return handshake.first === body ? body : threadBody(closure, body);
     }
-    if (kind === CTX_ENTRY && options.startEntry !== undefined) return options.startEntry(l);
-  } catch (error) {
-    if (error instanceof KernelAssertion) throw error;
-    // Called, as by its parameters, before there is a generator: as if its first line threw.
-    return failing(error);
+    if (kind === CTX_ENTRY && this.#startEntry !== undefined) return this.#startEntry(l);
+    return panic(l.k, `LWP ${l.proc.pid}.${l.lid} has nothing to run (kind ${kind})`);
   }
-  panic(k, `LWP ${l.proc.pid}.${l.lid} has nothing to run (kind ${kind})`);
 }
 
 /** For kernels whose contexts are all of one kind. */

@@ -11,9 +11,11 @@ import { PARK_PENDING, parkBlock, parkUnblock } from "../kern/park.js";
 import { BLOCK_SWITCHED } from "../kern/sleepq.js";
 import { yieldCpu } from "../kern/switch.js";
 import { asksForUserret, RET_EXIT, RET_SIGNAL, RET_SWITCH, userret } from "../kern/userret.js";
+import type { Code } from "./beginning.js";
+import { failing } from "./body.js";
 import { takeFrame } from "./handler.js";
 import { sigreturn } from "../kern/signal.js";
-import { EXIT_LWP, GeneratorContext, PLAIN_ENDING } from "./generator.js";
+import { GeneratorContext, PLAIN_ENDING } from "./generator.js";
 
 /** What a step function sees: its words, and the result of its last park. */
 export class StepThread {
@@ -112,6 +114,9 @@ export class StepContext implements Context {
   /** The exit may sleep: from here the LWP belongs to this realm. */
   #exit(l: Lwp): boolean {
     l.realm = cur.cpu.realm;
-    return new GeneratorContext([EXIT_LWP][Symbol.iterator](), PLAIN_ENDING).resume(l);
+    return new GeneratorContext(NOTHING, PLAIN_ENDING).leave(l);
   }
 }
+
+/** It never begins. */
+const NOTHING: Code = { make: () => failing(new Error("a step LWP has no code to begin with")) };

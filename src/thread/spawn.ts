@@ -24,13 +24,15 @@ import {
 } from "../sys/param.js";
 import { ProcRecord } from "../sys/proc.js";
 import { THREAD_DETACHED, THREAD_MAIN, THREAD_NAMELEN, type ThreadRec, ThreadRecord } from "../sys/thread.js";
-import { type Body, isGenerator } from "../context/generator.js";
+import type { Code } from "../context/beginning.js";
+import { type Body, GeneratorContext, isGenerator } from "../context/generator.js";
 import { threadBody, threadBodyAround } from "../context/polls.js";
 import { lwpCreate, lwpStart, type Start } from "../kern/lwpcreate.js";
 import { lwpLock, lwpUnlock, lwpUnlockTo } from "../kern/lwplock.js";
 import { convertPri } from "../kern/schedparam.js";
 import { fail } from "../syscall/operation.js";
 import { warnOfClosure } from "./closurewarning.js";
+import { threadEnding } from "./ending.js";
 import { type Enter, type ThreadHost, type ThreadMain, threadHost } from "./host.js";
 import { putArgs, takeArgs } from "./passing.js";
 import { freeRecord, newRecord } from "./record.js";
@@ -169,9 +171,12 @@ export function spawn<H>(
   const t = newRecord(k);
   if (t === null) return tooManyThreads(k);
   try {
-    const start = entry < 0 ? closureStart(k, t, f, args, host) : entryStart(k, t, entry, args);
+    const context = entry < 0 ? closureContext(f, args, host) : null;
+    if (context === null) putArgs(k, t, args);
+    const start = context === null ? entryStart(t, entry) : closureStart(k, t);
     const l2 = lwpCreate(l, proc, LWP_DETACHED, start, w[l.at + CLASS]);
     if (l2 === null) fail(EAGAIN, "Thread.spawn", undefined, "the limit of LWPs is reached");
+    l2.context = context;
     const { at } = t;
     w[at + PID] = w[proc.at + PROC_PID];
     w[at + LID] = w[l2.at + LWP_LID];
@@ -193,27 +198,58 @@ function tooManyThreads(k: Kernel): never {
 }
 
 /** How an entry of the program starts, in whatever realm: with the arguments that its record holds. */
-function entryStart(k: Kernel, t: ThreadRec, entry: number, args: readonly unknown[]): Start {
-  putArgs(k, t, args);
+function entryStart(t: ThreadRec, entry: number): Start {
   return { kind: CTX_ENTRY, entry, arg: t.index, closure: null, realm: 0 };
 }
 
-/** How a closure starts, in this realm. */
-function closureStart(
-  k: Kernel,
-  t: ThreadRec,
-  f: ThreadMain,
-  args: readonly unknown[],
-  host: ThreadHost,
-): Start {
+/** How a closure starts: its realm has its context already. */
+function closureStart(k: Kernel, t: ThreadRec): Start {
+  return { kind: CTX_CLOSURE, entry: 0, arg: t.index, closure: null, realm: k.mp ? cur.cpu.realm : 0 };
+}
+
+/** The context of a closure, in this realm; it begins when the thread does. */
+function closureContext(f: ThreadMain, args: readonly unknown[], host: ThreadHost): GeneratorContext {
   const enter = host.asyncContext === undefined ? null : host.asyncContext();
-  const body = (): Body => {
-    // A call with a list of arguments goes by way of the host, also if there are none.
-    const made = args.length === 0 ? (f as () => ReturnType<ThreadMain>)() : f(...(args as never[]));
-    return threadBody(f, iteratorOf(made, "Thread.spawn")) as Body;
-  };
-  const closure = enter === null ? body : inContext(enter, body);
-  return { kind: CTX_CLOSURE, entry: 0, arg: t.index, closure, realm: k.mp ? cur.cpu.realm : 0 };
+  const code = new Call(f, args);
+  return new GeneratorContext(enter === null ? code : within(enter, code), threadEnding);
+}
+
+/** A thread begins with `f(...args)`. */
+class Call implements Code {
+  private readonly f: ThreadMain;
+  private readonly args: readonly unknown[];
+
+  constructor(f: ThreadMain, args: readonly unknown[]) {
+    this.f = f;
+    this.args = args;
+  }
+
+  make(): Body {
+    const { f } = this;
+    return threadBody(f, iteratorOf(call(f, this.args), "Thread.spawn")) as Body;
+  }
+}
+
+/** The same in an asynchronous context that was kept. */
+function within(enter: Enter, code: Call): Code {
+  return { make: inContext(enter, () => code.make()) };
+}
+
+/** `f(...args)`. A call with a list of arguments goes by way of the host: so those of few are written out. */
+function call(f: ThreadMain, args: readonly unknown[]): ReturnType<ThreadMain> {
+  const g = f as (...args: unknown[]) => ReturnType<ThreadMain>;
+  switch (args.length) {
+    case 0:
+      return g();
+    case 1:
+      return g(args[0]);
+    case 2:
+      return g(args[0], args[1]);
+    case 3:
+      return g(args[0], args[1], args[2]);
+    default:
+      return g(...args);
+  }
 }
 
 /** Throws a TypeError if `f`, which a thread of `call` is to run, is an async function. */
