@@ -16,7 +16,7 @@ const ENTRIES = {
   "kern/park": ["parkBlock", "unpark"],
   "kern/sleepq": ["sleepqRemove"],
   "kern/lwpcreate": ["bear", "admit", "lwpStartup"],
-  "kern/lwpexit": ["isLast", "giveUp", "die"],
+  "kern/lwpexit": ["lwpExitAtOnce"],
   "kern/lwpfree": ["lwpFree"],
   "kern/pool": ["rawPut"],
   "thread/record": ["newRecord"],

@@ -11,10 +11,14 @@ import { KernelAssertion } from "../sys/errno.js";
 import type { Context, Lwp } from "../sys/lwp.js";
 import { LW_WEXIT, PS_WEXIT } from "../sys/param.js";
 import {
+  dropHostSide,
+  EXIT_DONE,
   EXIT_DRAIN,
+  EXIT_KILLED,
   EXIT_PROCESS,
   EXIT_READY,
   EXIT_SPECIFIC,
+  lwpExitAtOnce,
   lwpExitBegin,
   lwpExitDrain,
   lwpExitFinish,
@@ -190,6 +194,12 @@ export class GeneratorContext implements Context {
 
   /** Ends the LWP, whatever its code is at. As `resume`. */
   leave(l: Lwp): boolean {
+    if (l.k.slots.lwpExit === null) {
+      dropHostSide(l);
+      const how = lwpExitAtOnce(l);
+      if (how === EXIT_DONE) return false;
+      if (how !== EXIT_KILLED) return this.goOnLeaving(l, how);
+    }
     // Told so from outside (kern/prockill.ts): the first to come here ends the process.
     if (isKilled(l) && (l.proc.sflag & PS_WEXIT) === 0) return this.exitProcess(l, l.proc.killed);
     const how = lwpExitBegin(l);
@@ -197,6 +207,10 @@ export class GeneratorContext implements Context {
       lwpExitFinish(l);
       return false;
     }
+    return this.goOnLeaving(l, how);
+  }
+
+  private goOnLeaving(l: Lwp, how: number): boolean {
     return this.run(l, how === EXIT_PROCESS ? exit1(l, 0) : finishExit(l, how));
   }
 

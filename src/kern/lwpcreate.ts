@@ -72,7 +72,7 @@ export function lwpCreate(l1: Lwp, p2: Proc, flags: number, start: Start, schedC
   const l2 = bear(l1, p2, flags, schedClass, kind, entry, arg, realm);
   if (l2 === null) return null;
   l2.closure = start.closure ?? null;
-  l2.k.slots.lwpFork(l1, l2);
+  l2.k.slots.lwpFork?.(l1, l2);
   return l2;
 }
 

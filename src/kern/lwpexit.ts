@@ -37,13 +37,34 @@ export const EXIT_READY = 2;
 
 /** It has specificdata, whose destructors may wait: `lwpExitSpecific`, with nothing held. */
 export const EXIT_SPECIFIC = 3;
+/** Nothing was to be waited for, and it has left. */
+export const EXIT_DONE = 4;
+/** Its process is being killed, and nothing has been done yet. */
+export const EXIT_KILLED = 5;
 
 /** First part: everything up to the wait for references. */
 export function lwpExitBegin(l: Lwp): number {
   if (isLast(l)) return EXIT_PROCESS;
-  l.k.slots.lwpExit(l);
+  l.k.slots.lwpExit?.(l);
   if (l.fd !== 0) l.fd = 0;
   return l.specdataref === 0 ? giveUp(l) : EXIT_SPECIFIC;
+}
+
+/**
+ * All of it at once, where nothing has to be waited for: EXIT_DONE. Else EXIT_KILLED, or the first part, and what that returns.
+ * `l` is the caller, has no hook (`slots.lwpExit`), and nothing hangs on its view any more.
+ */
+export function lwpExitAtOnce(l: Lwp): number {
+  if (l.proc.killed !== 0) return EXIT_KILLED;
+  if (isLast(l)) return EXIT_PROCESS;
+  if (l.fd !== 0) l.fd = 0;
+  if (l.specdataref !== 0) return EXIT_SPECIFIC;
+  const how = giveUp(l);
+  if (how !== EXIT_READY) return how;
+  die(l);
+  delayPoint(l.k, AT_EXIT_ZOMBIE);
+  lwpExitSwitchaway(l);
+  return EXIT_DONE;
 }
 
 /** Whether no other LWP of the process lives; then `p.lock` stays held. If one does, this one counts as dead from now on. */

@@ -164,7 +164,7 @@ export function* exit1(l: Lwp, status: number): Generator<void, void, void> {
 
   if (p.lwpctl !== 0) lwpCtlExit(l);
   vforkDone(l);
-  k.slots.lwpExit(l);
+  k.slots.lwpExit?.(l);
   yield* lwpFinispecific(l);
   yield* procFinispecific(p);
   calloutDestroy(k, l.timeoutCh);

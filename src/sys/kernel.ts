@@ -214,9 +214,9 @@ export interface Slots {
   sigrestart(l: Lwp, sig: number): boolean;
   /** The context of an LWP that has none in this realm: makes one, or finds the one that serves all of its kind. */
   contextFor(l: Lwp): Context;
-  /** The emulation's hooks at creation and exit. */
-  lwpFork(l1: Lwp, l2: Lwp): void;
-  lwpExit(l: Lwp): void;
+  /** The emulation's hooks at creation and exit; null = it has none. */
+  lwpFork: ((l1: Lwp, l2: Lwp) => void) | null;
+  lwpExit: ((l: Lwp) => void) | null;
 }
 
 /** Functions of compiled code (kern/compiled.ts): views are passed as their addresses, null as 0. */
@@ -280,8 +280,8 @@ export class Kernel {
     contextFor: () => {
       throw new Error("no contexts are attached to this kernel");
     },
-    lwpFork: () => {},
-    lwpExit: () => {},
+    lwpFork: null,
+    lwpExit: null,
   };
 
   readonly g: Globals;
