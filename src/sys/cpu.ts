@@ -116,6 +116,9 @@ export const cpuFields = {
   calloutLate: f64("c"),
   calloutWait: f64("haltLock"),
 
+  /** What the last join on this CPU has taken, where that is a number. */
+  taken: f64("!"),
+
   // --- lockstep ---
   /** Bits of the delay points at which it stops. */
   armed: i32("@"),

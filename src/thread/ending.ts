@@ -22,12 +22,13 @@ import {
 } from "../sys/thread.js";
 import { type Ending, EXIT_LWP, EXIT_PROC } from "../context/generator.js";
 import { cvBroadcast } from "../kern/condvar.js";
+import { rawPut } from "../kern/pool.js";
 import { flushKicks } from "../kern/resched.js";
 import { spinEnter, spinExit } from "../kern/spin.js";
 import { Cancelled, cancelThread } from "./cancel.js";
 import { wakeWatchers } from "./combine.js";
 import { spawnedAt, threadHost } from "./host.js";
-import { putResult, takeValue } from "./passing.js";
+import { putResult, takeValue, VALUE_NONE, VALUE_NUMBER } from "./passing.js";
 import { freeRecord, isGood, lockOf } from "./record.js";
 import { runDestructors } from "./threadlocal.js";
 
@@ -48,6 +49,12 @@ export class ThreadExit extends Error {
 /** What the contexts do when a thread's code ends. */
 export const threadEnding: Ending = {
   returned(l, value) {
+    const kind = plainKind(value);
+    if (kind >= 0) {
+      const how = endPlain(l, kind, kind === VALUE_NUMBER ? (value as number) : 0);
+      if (how === WATCHED) wakeWatchers(l.proc);
+      if (how !== LONG_WAY) return EXIT_LWP;
+    }
     const t = recordOf(l);
     if (t === null) return EXIT_LWP;
     if ((t.w[t.at + FLAGS] & THREAD_MAIN) === 0) {
@@ -123,6 +130,34 @@ function finish(l: Lwp, t: ThreadRec, state: number, value: unknown): boolean {
   if ((flags & watched) !== 0) wakeWatchers(l.proc);
   flushKicks(k);
   return false;
+}
+
+/** The kind of a value that a compiled function can put into the record: nothing, or a whole number; -1 = it is no such value. */
+function plainKind(value: unknown): number {
+  if (value === undefined) return VALUE_NONE;
+  return typeof value === "number" && Object.is(value, value | 0) ? VALUE_NUMBER : -1;
+}
+
+const ENDED = 0;
+/** It has ended, and somebody wants to know. */
+const WATCHED = 1;
+/** Nothing has changed: it has no record, or is its process's first. */
+const LONG_WAY = 2;
+
+/** The short way of a return. */
+export function endPlain(l: Lwp, kind: number, value: number): number {
+  const { k } = l;
+  if (l.arg === 0) return LONG_WAY;
+  const t = k.threads.view(l.arg);
+  if ((t.flags & THREAD_MAIN) !== 0) return LONG_WAY;
+  t.valueKind = kind;
+  t.number = value;
+  const flags = endRecord(l, t, THREAD_RETURNED);
+  if ((flags & THREAD_DETACHED) !== 0) {
+    rawPut(k, k.threads.header, t.at, t.index);
+    return ENDED;
+  }
+  return (flags & THREAD_WATCHED) !== 0 ? WATCHED : ENDED;
 }
 
 /** The record says that its thread has ended, and who waits for that is woken. Its flags at that moment. */

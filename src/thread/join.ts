@@ -19,13 +19,14 @@ import {
   ThreadRecord,
 } from "../sys/thread.js";
 import { cvEnter } from "../kern/condvar.js";
+import { rawPut } from "../kern/pool.js";
 import { sleepqBlockUser } from "../kern/sleepq.js";
 import { spinEnter, spinExit } from "../kern/spin.js";
 import { fail } from "../syscall/operation.js";
 import { actOnCancel, Cancelled, isCancelled } from "./cancel.js";
 import { registerError } from "./handles.js";
 import { spawnedAt } from "./host.js";
-import { takeValue, VALUE_NONE } from "./passing.js";
+import { takeValue, VALUE_NONE, VALUE_NUMBER } from "./passing.js";
 import { freeRecord, lockOf, lockThread } from "./record.js";
 import { BLOCK_RETRY, BlockingOperation, type WaitOptions } from "./wait.js";
 
@@ -94,6 +95,9 @@ function valueOf(k: Kernel, t: ThreadRec): unknown {
 /** The thread runs and may be joined; it has returned, and its record is dead, and the caller's. */
 const RUNS = 1;
 const TAKEN = 2;
+/** It has returned nothing, or a number, which stands in `cpu.taken`; its record is gone. */
+const TAKEN_NOTHING = 3;
+const TAKEN_NUMBER = 4;
 /** Something stands in the way, and nothing has changed: the long way finds out what. */
 const LONG_WAY = 0;
 
@@ -110,14 +114,19 @@ export function takeReturned(l: Lwp, t: ThreadRec, gen: number): number {
     w[at + LID] !== w[l.at + LWP_LID] &&
     (w[at + FLAGS] & THREAD_DETACHED) === 0;
   let found = LONG_WAY;
+  let kind = 0;
   if (ours && state === THREAD_RUNNING) {
     found = RUNS;
   } else if (ours && state === THREAD_RETURNED && !isCancelled(l)) {
     w[at + STATE] = THREAD_DEAD;
+    kind = w[at + VALUE_KIND];
     found = TAKEN;
   }
   spinExit(k, lock);
-  return found;
+  if (found !== TAKEN || kind > VALUE_NUMBER) return found;
+  if (kind === VALUE_NUMBER) cur.cpu.taken = t.number;
+  rawPut(k, k.threads.header, at, t.index);
+  return kind === VALUE_NUMBER ? TAKEN_NUMBER : TAKEN_NOTHING;
 }
 
 /** Takes the value, and frees the record if that fails. */
@@ -143,8 +152,12 @@ export class JoinOperation<T> extends BlockingOperation<T> {
   protected override attempt(l: Lwp): boolean {
     const t = this.rec;
     const found = takeReturned(l, t, this.gen);
-    if (found === TAKEN) this.result = valueOf(l.k, t) as T;
-    if (found !== LONG_WAY) return found === TAKEN;
+    if (found >= TAKEN) {
+      if (found === TAKEN_NUMBER) this.result = cur.cpu.taken as T;
+      else if (found === TAKEN) this.result = valueOf(l.k, t) as T;
+      return true;
+    }
+    if (found === RUNS) return false;
     lockToJoin(l, t, this.gen, this.syscall);
     if (t.w[t.at + STATE] === THREAD_RUNNING) {
       spinExit(l.k, t.lock);

@@ -5,14 +5,17 @@
  * first and looks then: a record is marked dead under that lock before it is given back, and its generation changes before
  * it serves again. Locks of two threads are never held together.
  */
+import { cur } from "../sys/current.js";
 import { ESRCH } from "../sys/errno.js";
 import type { Kernel } from "../sys/kernel.js";
 import type { Lwp } from "../sys/lwp.js";
+import { CTX_CLOSURE, LWP_DETACHED } from "../sys/param.js";
 import { ProcRecord } from "../sys/proc.js";
 import { packText } from "../sys/record.js";
 import { LOCK_WORDS } from "../sys/shapes.js";
 import { THREAD_DEAD, THREAD_LOCKS, type ThreadRec, ThreadRecord } from "../sys/thread.js";
 import { cvInitWords } from "../kern/condvar.js";
+import { bear } from "../kern/lwpcreate.js";
 import { poolGet, rawPut } from "../kern/pool.js";
 import { atomicLoad, spinEnter, spinExit } from "../kern/spin.js";
 import { fail } from "../syscall/operation.js";
@@ -29,6 +32,25 @@ export function newRecord(k: Kernel): ThreadRec | null {
   const t = poolGet(k.threads);
   if (t !== null) cvInitWords(k, t.at + CV, JOIN[0], JOIN[1]);
   return t;
+}
+
+/** Makes the LWP of a thread, left LSIDL, and says in the thread's record whose it is; null = the limit of LWPs is reached. */
+export function bearThread(
+  l: Lwp,
+  t: ThreadRec,
+  kind: number,
+  entry: number,
+  site: number,
+  realm: number,
+): Lwp | null {
+  const p = l.proc;
+  const l2 = bear(l, p, LWP_DETACHED, l.class, kind, entry, t.index, realm);
+  if (l2 === null) return null;
+  t.pid = p.pid;
+  t.lid = l2.lid;
+  t.site = site;
+  if (kind === CTX_CLOSURE) t.realm = cur.cpu.realm;
+  return l2;
 }
 
 /** The lock of a record: what the view has as `t.lock`. */

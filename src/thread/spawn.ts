@@ -7,12 +7,11 @@
 import { cur } from "../sys/current.js";
 import { EAGAIN, EINVAL, ENOTSUP, EPERM } from "../sys/errno.js";
 import type { Kernel } from "../sys/kernel.js";
-import { type Lwp, LwpRecord } from "../sys/lwp.js";
+import type { Lwp } from "../sys/lwp.js";
 import {
   CPU_ONLINE,
   CTX_CLOSURE,
   CTX_ENTRY,
-  LWP_DETACHED,
   LWP_SUSPENDED,
   MAXCOMLEN,
   NPRI_USER,
@@ -23,11 +22,11 @@ import {
   SCHED_RR,
 } from "../sys/param.js";
 import { ProcRecord } from "../sys/proc.js";
-import { THREAD_DETACHED, THREAD_MAIN, THREAD_NAMELEN, type ThreadRec, ThreadRecord } from "../sys/thread.js";
+import { THREAD_DETACHED, THREAD_MAIN, THREAD_NAMELEN, type ThreadRec } from "../sys/thread.js";
 import type { Code } from "../context/beginning.js";
 import { type Body, GeneratorContext, isGenerator } from "../context/generator.js";
 import { threadBody, threadBodyAround } from "../context/polls.js";
-import { lwpCreate, lwpStart, type Start } from "../kern/lwpcreate.js";
+import { lwpStart } from "../kern/lwpcreate.js";
 import { lwpLock, lwpUnlock, lwpUnlockTo } from "../kern/lwplock.js";
 import { convertPri } from "../kern/schedparam.js";
 import { fail } from "../syscall/operation.js";
@@ -35,12 +34,10 @@ import { warnOfClosure } from "./closurewarning.js";
 import { threadEnding } from "./ending.js";
 import { type Enter, type ThreadHost, type ThreadMain, threadHost } from "./host.js";
 import { putArgs, takeArgs } from "./passing.js";
-import { freeRecord, newRecord } from "./record.js";
+import { bearThread, freeRecord, newRecord } from "./record.js";
 
-// The words of every spawn, by address: see kern/runq.ts.
-const { pid: PID, lid: LID, site: SITE, realm: REALM } = ThreadRecord.offset;
-const { lid: LWP_LID, class: CLASS } = LwpRecord.offset;
-const { pid: PROC_PID, program: PROGRAM } = ProcRecord.offset;
+// By address: see kern/runq.ts.
+const PROGRAM = ProcRecord.offset.program;
 
 /** How a thread is scheduled: time-sharing, first in first out, or round robin. */
 export type Policy = "other" | "fifo" | "rr";
@@ -173,15 +170,12 @@ export function spawn<H>(
   try {
     const context = entry < 0 ? closureContext(f, args, host) : null;
     if (context === null) putArgs(k, t, args);
-    const start = context === null ? entryStart(t, entry) : closureStart(k, t);
-    const l2 = lwpCreate(l, proc, LWP_DETACHED, start, w[l.at + CLASS]);
+    const kind = context === null ? CTX_ENTRY : CTX_CLOSURE;
+    const realm = context === null || !k.mp ? 0 : cur.cpu.realm;
+    const l2 = bearThread(l, t, kind, context === null ? entry : 0, site, realm);
     if (l2 === null) fail(EAGAIN, "Thread.spawn", undefined, "the limit of LWPs is reached");
     l2.context = context;
-    const { at } = t;
-    w[at + PID] = w[proc.at + PROC_PID];
-    w[at + LID] = w[l2.at + LWP_LID];
-    w[at + SITE] = site;
-    if (entry < 0) w[at + REALM] = cur.cpu.realm;
+    k.slots.lwpFork?.(l, l2);
     if (options !== null) applyOptions(l2, t, options);
     // If it is detached it may be over, and its record gone, as soon as it has started.
     const handle = handleOf(t);
@@ -195,16 +189,6 @@ export function spawn<H>(
 
 function tooManyThreads(k: Kernel): never {
   return fail(EAGAIN, "Thread.spawn", undefined, `the limit of ${k.limits.threads} threads is reached`);
-}
-
-/** How an entry of the program starts, in whatever realm: with the arguments that its record holds. */
-function entryStart(t: ThreadRec, entry: number): Start {
-  return { kind: CTX_ENTRY, entry, arg: t.index, closure: null, realm: 0 };
-}
-
-/** How a closure starts: its realm has its context already. */
-function closureStart(k: Kernel, t: ThreadRec): Start {
-  return { kind: CTX_CLOSURE, entry: 0, arg: t.index, closure: null, realm: k.mp ? cur.cpu.realm : 0 };
 }
 
 /** The context of a closure, in this realm; it begins when the thread does. */
