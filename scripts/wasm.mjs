@@ -19,8 +19,8 @@ const ENTRIES = {
   "kern/lwpexit": ["lwpExitAtOnce"],
   "kern/lwpfree": ["lwpFree"],
   "kern/pool": ["rawPut"],
-  "thread/record": ["newRecord", "bearThread"],
-  "thread/ending": ["endRecord", "endPlain"],
+  "thread/record": ["newRecord", "bearThread", "spawnClosure"],
+  "thread/ending": ["endRecord", "endAtOnce"],
   "thread/join": ["takeReturned"],
 };
 

@@ -40,8 +40,11 @@ export const FATAL_SIGNAL = 6;
 
 /** What happens when a thread's code ends, before its LWP does. */
 export interface Ending {
-  /** It returned `value`: how to go on. For EXIT_PROC the status stands in `l.retval`. */
-  returned(l: Lwp, value: unknown): typeof EXIT_LWP | typeof EXIT_PROC;
+  /**
+   * It returned `value`: how to go on. For EXIT_PROC the status stands in `l.retval`; a number is what `lwpExitAtOnce` has
+   * returned.
+   */
+  returned(l: Lwp, value: unknown): typeof EXIT_LWP | typeof EXIT_PROC | number;
   /** An exception left it: whether that is no more than its end. If not, the process ends as by a fatal signal. */
   threw(l: Lwp, error: unknown): boolean;
   /** It ends by itself and has values of its own: what still runs on its context first; null = nothing. */
@@ -166,13 +169,14 @@ export class GeneratorContext implements Context {
   }
 
   private returned(l: Lwp, value: unknown): boolean {
-    let how: typeof EXIT_LWP | typeof EXIT_PROC;
+    let how: typeof EXIT_LWP | typeof EXIT_PROC | number;
     try {
       how = this.ending.returned(l, value);
     } catch (error) {
       if (error instanceof KernelAssertion) throw error;
       return this.fail(l, error);
     }
+    if (typeof how === "number") return how !== EXIT_DONE && this.goOnLeaving(l, how);
     return how === EXIT_PROC ? this.exitProcess(l, l.retval << 8) : this.leave(l);
   }
 
@@ -197,9 +201,12 @@ export class GeneratorContext implements Context {
     if (l.k.slots.lwpExit === null) {
       dropHostSide(l);
       const how = lwpExitAtOnce(l);
-      if (how === EXIT_DONE) return false;
-      if (how !== EXIT_KILLED) return this.goOnLeaving(l, how);
+      return how !== EXIT_DONE && this.goOnLeaving(l, how);
     }
+    return this.leaveInSteps(l);
+  }
+
+  private leaveInSteps(l: Lwp): boolean {
     // Told so from outside (kern/prockill.ts): the first to come here ends the process.
     if (isKilled(l) && (l.proc.sflag & PS_WEXIT) === 0) return this.exitProcess(l, l.proc.killed);
     const how = lwpExitBegin(l);
@@ -210,7 +217,9 @@ export class GeneratorContext implements Context {
     return this.goOnLeaving(l, how);
   }
 
+  /** `how`: what an exit at once has returned that could not be. */
   private goOnLeaving(l: Lwp, how: number): boolean {
+    if (how === EXIT_KILLED) return this.leaveInSteps(l);
     return this.run(l, how === EXIT_PROCESS ? exit1(l, 0) : finishExit(l, how));
   }
 

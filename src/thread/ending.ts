@@ -22,6 +22,7 @@ import {
 } from "../sys/thread.js";
 import { type Ending, EXIT_LWP, EXIT_PROC } from "../context/generator.js";
 import { cvBroadcast } from "../kern/condvar.js";
+import { dropHostSide, lwpExitAtOnce } from "../kern/lwpexit.js";
 import { rawPut } from "../kern/pool.js";
 import { flushKicks } from "../kern/resched.js";
 import { spinEnter, spinExit } from "../kern/spin.js";
@@ -50,10 +51,16 @@ export class ThreadExit extends Error {
 export const threadEnding: Ending = {
   returned(l, value) {
     const kind = plainKind(value);
-    if (kind >= 0) {
-      const how = endPlain(l, kind, kind === VALUE_NUMBER ? (value as number) : 0);
-      if (how === WATCHED) wakeWatchers(l.proc);
-      if (how !== LONG_WAY) return EXIT_LWP;
+    if (kind >= 0 && l.k.slots.lwpExit === null) {
+      const { context } = l;
+      dropHostSide(l);
+      const how = endAtOnce(l, kind, kind === VALUE_NUMBER ? (value as number) : 0);
+      if (how >= 0) return how;
+      l.context = context;
+      if (how === WATCHED) {
+        wakeWatchers(l.proc);
+        return EXIT_LWP;
+      }
     }
     const t = recordOf(l);
     if (t === null) return EXIT_LWP;
@@ -138,14 +145,16 @@ function plainKind(value: unknown): number {
   return typeof value === "number" && Object.is(value, value | 0) ? VALUE_NUMBER : -1;
 }
 
-const ENDED = 0;
-/** It has ended, and somebody wants to know. */
-const WATCHED = 1;
-/** Nothing has changed: it has no record, or is its process's first. */
-const LONG_WAY = 2;
+/** The thread has ended, its LWP not: somebody wants to know. */
+const WATCHED = -1;
+/** Nothing has changed: the LWP has no record, or is its process's first. */
+const LONG_WAY = -2;
 
-/** The short way of a return. */
-export function endPlain(l: Lwp, kind: number, value: number): number {
+/**
+ * The end of a thread that returned `value`, of a plain kind, and the exit of its LWP, on whose view nothing hangs any more.
+ * What that returns (`lwpExitAtOnce`), or WATCHED, LONG_WAY.
+ */
+export function endAtOnce(l: Lwp, kind: number, value: number): number {
   const { k } = l;
   if (l.arg === 0) return LONG_WAY;
   const t = k.threads.view(l.arg);
@@ -153,11 +162,9 @@ export function endPlain(l: Lwp, kind: number, value: number): number {
   t.valueKind = kind;
   t.number = value;
   const flags = endRecord(l, t, THREAD_RETURNED);
-  if ((flags & THREAD_DETACHED) !== 0) {
-    rawPut(k, k.threads.header, t.at, t.index);
-    return ENDED;
-  }
-  return (flags & THREAD_WATCHED) !== 0 ? WATCHED : ENDED;
+  if ((flags & THREAD_DETACHED) !== 0) rawPut(k, k.threads.header, t.at, t.index);
+  else if ((flags & THREAD_WATCHED) !== 0) return WATCHED;
+  return lwpExitAtOnce(l);
 }
 
 /** The record says that its thread has ended, and who waits for that is woken. Its flags at that moment. */

@@ -15,7 +15,7 @@ import { packText } from "../sys/record.js";
 import { LOCK_WORDS } from "../sys/shapes.js";
 import { THREAD_DEAD, THREAD_LOCKS, type ThreadRec, ThreadRecord } from "../sys/thread.js";
 import { cvInitWords } from "../kern/condvar.js";
-import { bear } from "../kern/lwpcreate.js";
+import { admit, bear } from "../kern/lwpcreate.js";
 import { poolGet, rawPut } from "../kern/pool.js";
 import { atomicLoad, spinEnter, spinExit } from "../kern/spin.js";
 import { fail } from "../syscall/operation.js";
@@ -51,6 +51,26 @@ export function bearThread(
   t.site = site;
   if (kind === CTX_CLOSURE) t.realm = cur.cpu.realm;
   return l2;
+}
+
+/** There is no record, or no LWP, for one more thread. */
+export const NO_RECORD = 0;
+export const NO_LWP = -1;
+
+/**
+ * Record and LWP of a closure's thread, which starts. The index of the LWP, whose context the caller provides before anything
+ * else runs on this CPU, the only one that may run it; or NO_RECORD, NO_LWP.
+ */
+export function spawnClosure(l: Lwp, site: number, realm: number): number {
+  const t = newRecord(l.k);
+  if (t === null) return NO_RECORD;
+  const l2 = bearThread(l, t, CTX_CLOSURE, 0, site, realm);
+  if (l2 === null) {
+    rawPut(l.k, l.k.threads.header, t.at, t.index);
+    return NO_LWP;
+  }
+  admit(l, l2, 0);
+  return l2.index;
 }
 
 /** The lock of a record: what the view has as `t.lock`. */

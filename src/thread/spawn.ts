@@ -28,13 +28,14 @@ import { type Body, GeneratorContext, isGenerator } from "../context/generator.j
 import { threadBody, threadBodyAround } from "../context/polls.js";
 import { lwpStart } from "../kern/lwpcreate.js";
 import { lwpLock, lwpUnlock, lwpUnlockTo } from "../kern/lwplock.js";
+import { flushKicks } from "../kern/resched.js";
 import { convertPri } from "../kern/schedparam.js";
 import { fail } from "../syscall/operation.js";
 import { warnOfClosure } from "./closurewarning.js";
 import { threadEnding } from "./ending.js";
-import { type Enter, type ThreadHost, type ThreadMain, threadHost } from "./host.js";
+import { type Enter, type ThreadMain, threadHost } from "./host.js";
 import { putArgs, takeArgs } from "./passing.js";
-import { bearThread, freeRecord, newRecord } from "./record.js";
+import { bearThread, freeRecord, newRecord, NO_LWP, NO_RECORD, spawnClosure } from "./record.js";
 
 // By address: see kern/runq.ts.
 const PROGRAM = ProcRecord.offset.program;
@@ -157,25 +158,18 @@ export function spawn<H>(
   site: number,
   handleOf: (t: ThreadRec) => H,
 ): H {
-  const { k, w, proc } = l;
-  const host = threadHost(k);
-  if (typeof f !== "function") throw new TypeError("Thread.spawn needs a generator function");
-  const local = options !== null && options.local === true;
-  const entry = local ? -1 : host.entryOf(w[proc.at + PROGRAM], f);
-  if (entry < 0) refuseAsync(f, "Thread.spawn");
-  if (entry < 0 && site !== 0 && !local && options?.cpu === undefined) warnOfClosure(l, site);
-  if (options !== null) checkOptions(l, options, entry < 0);
+  const { k } = l;
+  const entry = entryFor(l, f, options, site);
+  if (entry < 0 && options === null && k.slots.lwpFork === null) {
+    const t = startClosure(l, f, args, site);
+    const handle = handleOf(t);
+    flushKicks(k);
+    return handle;
+  }
   const t = newRecord(k);
   if (t === null) return tooManyThreads(k);
   try {
-    const context = entry < 0 ? closureContext(f, args, host) : null;
-    if (context === null) putArgs(k, t, args);
-    const kind = context === null ? CTX_ENTRY : CTX_CLOSURE;
-    const realm = context === null || !k.mp ? 0 : cur.cpu.realm;
-    const l2 = bearThread(l, t, kind, context === null ? entry : 0, site, realm);
-    if (l2 === null) fail(EAGAIN, "Thread.spawn", undefined, "the limit of LWPs is reached");
-    l2.context = context;
-    k.slots.lwpFork?.(l, l2);
+    const l2 = entry < 0 ? bearClosure(l, t, f, args, site) : bearEntry(l, t, entry, args, site);
     if (options !== null) applyOptions(l2, t, options);
     // If it is detached it may be over, and its record gone, as soon as it has started.
     const handle = handleOf(t);
@@ -187,15 +181,69 @@ export function spawn<H>(
   }
 }
 
+function tooManyLwps(): never {
+  return fail(EAGAIN, "Thread.spawn", undefined, "the limit of LWPs is reached");
+}
+
+/** The number of the entry that `f` is, -1 for a closure; all is checked. */
+function entryFor(l: Lwp, f: ThreadMain, options: SpawnRequest | null, site: number): number {
+  if (typeof f !== "function") throw new TypeError("Thread.spawn needs a generator function");
+  const local = options !== null && options.local === true;
+  const entry = local ? -1 : threadHost(l.k).entryOf(l.w[l.proc.at + PROGRAM], f);
+  if (entry < 0) {
+    refuseAsync(f, "Thread.spawn");
+    if (site !== 0 && !local && options?.cpu === undefined) warnOfClosure(l, site);
+  }
+  if (options !== null) checkOptions(l, options, entry < 0);
+  return entry;
+}
+
 function tooManyThreads(k: Kernel): never {
   return fail(EAGAIN, "Thread.spawn", undefined, `the limit of ${k.limits.threads} threads is reached`);
 }
 
+/** The LWP of an entry of the program, which may begin in any realm, with the arguments that its record holds. */
+function bearEntry(l: Lwp, t: ThreadRec, entry: number, args: readonly unknown[], site: number): Lwp {
+  putArgs(l.k, t, args);
+  return born(l, bearThread(l, t, CTX_ENTRY, entry, site, 0));
+}
+
+/** The LWP of a closure: it has its context in this realm. */
+function bearClosure(l: Lwp, t: ThreadRec, f: ThreadMain, args: readonly unknown[], site: number): Lwp {
+  const l2 = born(l, bearThread(l, t, CTX_CLOSURE, 0, site, ownRealm(l.k)));
+  l2.context = closureContext(l.k, f, args);
+  return l2;
+}
+
+/** The thread of a closure, started; its record. */
+function startClosure(l: Lwp, f: ThreadMain, args: readonly unknown[], site: number): ThreadRec {
+  const { k } = l;
+  const context = closureContext(k, f, args);
+  const index = spawnClosure(l, site, ownRealm(k));
+  if (index === NO_RECORD) return tooManyThreads(k);
+  if (index === NO_LWP) return tooManyLwps();
+  const l2 = k.lwps.view(index);
+  l2.context = context;
+  return k.threads.view(l2.arg);
+}
+
+/** Where a closure stays; 0 = anywhere, since there is but one realm. */
+function ownRealm(k: Kernel): number {
+  return k.mp ? cur.cpu.realm : 0;
+}
+
 /** The context of a closure, in this realm; it begins when the thread does. */
-function closureContext(f: ThreadMain, args: readonly unknown[], host: ThreadHost): GeneratorContext {
+function closureContext(k: Kernel, f: ThreadMain, args: readonly unknown[]): GeneratorContext {
+  const host = threadHost(k);
   const enter = host.asyncContext === undefined ? null : host.asyncContext();
   const code = new Call(f, args);
   return new GeneratorContext(enter === null ? code : within(enter, code), threadEnding);
+}
+
+function born(l: Lwp, l2: Lwp | null): Lwp {
+  if (l2 === null) return tooManyLwps();
+  l.k.slots.lwpFork?.(l, l2);
+  return l2;
 }
 
 /** A thread begins with `f(...args)`. */

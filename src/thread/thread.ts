@@ -117,6 +117,11 @@ export class Thread<out T = unknown> {
   static #of(this: void, t: ThreadRec): Thread<never> {
     const known = t.handle as Thread<never> | null;
     if (known !== null && known.#gen === t.gen) return known;
+    return Thread.#fresh(t);
+  }
+
+  /** The first one. */
+  static #fresh(this: void, t: ThreadRec): Thread<never> {
     const handle = new Thread<never>(t, t.gen, t.lid);
     t.handle = handle;
     return handle;
@@ -153,7 +158,7 @@ export class Thread<out T = unknown> {
     options: SpawnRequest | null,
     site: number,
   ): Thread<Result<F>> {
-    return spawn(l, f as unknown as ThreadMain, args, options, site, Thread.#of);
+    return spawn(l, f as unknown as ThreadMain, args, options, site, Thread.#fresh);
   }
 
   /** For `Scope`: as `cancel`, at once. */

@@ -61,6 +61,8 @@ const ASLEEP = 2;
 /** On its way through user mode to the next try. */
 const AGAIN = 3;
 const RETURNING = 4;
+/** The same with an exception. */
+const FAILED = 5;
 
 /**
  * An operation that may sleep. What it waits for, and on which queue, is said by four plain functions; `yield*` does the
@@ -70,20 +72,19 @@ const RETURNING = 4;
  * reason of the signal.
  */
 export abstract class BlockingOperation<T> implements Operation<T>, Iterator<Token, T, undefined> {
+  // Four fields: of a constructor of more, V8 makes a call.
+
   /** Name of the call, for errors. */
   protected readonly syscall: string;
-  private readonly waitOptions: WaitOptions | undefined;
-  /** Of those options; null where there are none. */
-  private limits: Limits | null = null;
+  /** What limits the wait, null if nothing does; while it is NEW, the options that say so. */
+  private limits: Limits | WaitOptions | null | undefined;
   private phase = NEW;
-  private ticks = 0;
-  private failed = false;
-  /** What it returns, or throws if it failed. */
+  /** What it returns, or throws if it FAILED. */
   private outcome: unknown = undefined;
 
   constructor(syscall: string, options: WaitOptions | undefined) {
     this.syscall = syscall;
-    this.waitOptions = options;
+    this.limits = options;
   }
 
   /** Takes what is waited for, if it is there: true. What it returns is set by `result`. Throws the operation's errors. */
@@ -127,10 +128,10 @@ export abstract class BlockingOperation<T> implements Operation<T>, Iterator<Tok
       if (this.phase < AGAIN && this.advance(l)) return leave();
       const step = returnStep(l);
       if (step !== null) return step;
-      if (this.phase === RETURNING) break;
+      if (this.phase >= RETURNING) break;
       this.phase = TRYING;
     }
-    if (this.failed) throw this.outcome;
+    if (this.phase === FAILED) throw this.outcome;
     return this.outcome === undefined ? NOTHING : { done: true, value: this.outcome as T };
   }
 
@@ -139,7 +140,7 @@ export abstract class BlockingOperation<T> implements Operation<T>, Iterator<Tok
     const l = cur.lwp;
     if (this.undo === undefined) {
       if (this.phase === AGAIN) this.abandon(l);
-    } else if (this.phase === AGAIN ? this.gotIt(l) : !this.failed) {
+    } else if (this.phase === AGAIN ? this.gotIt(l) : this.phase !== FAILED) {
       this.undo(l);
     }
     throw error;
@@ -159,8 +160,9 @@ export abstract class BlockingOperation<T> implements Operation<T>, Iterator<Tok
   private advance(l: Lwp): boolean {
     try {
       if (this.phase === ASLEEP) this.wake(l, BLOCK_SWITCHED);
-      else if (this.phase === NEW && this.waitOptions !== undefined) {
-        this.limits = limitsOf(l.k, this.waitOptions, this.syscall);
+      else if (this.phase === NEW) {
+        const options = this.limits as WaitOptions | undefined;
+        this.limits = options === undefined ? null : limitsOf(l.k, options, this.syscall);
       }
       if (this.attempt(l)) {
         this.phase = RETURNING;
@@ -180,10 +182,8 @@ export abstract class BlockingOperation<T> implements Operation<T>, Iterator<Tok
   }
 
   private sleep(l: Lwp): boolean {
-    const limits = this.limits;
     delayPoint(l.k, AT_WAIT_TRIED);
-    this.ticks = limits === null ? 0 : limits.enter(l);
-    const how = this.block(l, this.ticks);
+    const how = this.block(l, this.limits === null ? 0 : (this.limits as Limits).enter(l));
     if (how === BLOCK_SWITCHED) {
       this.phase = ASLEEP;
       return true;
@@ -193,14 +193,15 @@ export abstract class BlockingOperation<T> implements Operation<T>, Iterator<Tok
   }
 
   private wake(l: Lwp, how: number): void {
-    if (how !== BLOCK_RETRY) this.unblock(l, how, this.ticks);
-    this.limits?.leave();
+    const limits = this.limits as Limits | null;
+    if (how !== BLOCK_RETRY) this.unblock(l, how, limits === null ? 0 : limits.ticks);
+    limits?.leave();
   }
 
   /** Why the wait is over, or is not to begin; 0 = go on. An operation that must not give up any more says 0. */
   protected reasonToStop(l: Lwp): number {
     if (isCancelled(l)) return ECANCELED;
-    return this.limits === null ? 0 : this.limits.exceeded();
+    return this.limits === null ? 0 : (this.limits as Limits).exceeded();
   }
 
   private stop(l: Lwp, why: number): void {
@@ -214,14 +215,14 @@ export abstract class BlockingOperation<T> implements Operation<T>, Iterator<Tok
   /** What is thrown for a reason; the caller acts on it. */
   protected errorOf(l: Lwp, why: number): unknown {
     if (why === ECANCELED) return actOnCancel(l, this.syscall);
-    if (why === ABORTED) return this.waitOptions?.signal?.reason;
+    if (why === ABORTED) return (this.limits as Limits).signal?.reason;
     return new LwpError(why, this.syscall, { pid: l.proc.pid, lid: l.lid });
   }
 
   private refuse(error: unknown): void {
-    this.limits?.leave();
-    this.phase = RETURNING;
-    this.failed = true;
+    // One whose options were refused has none.
+    if (this.limits instanceof Limits) this.limits.leave();
+    this.phase = FAILED;
     this.outcome = error;
   }
 }
@@ -250,18 +251,20 @@ function limitsOf(k: Kernel, options: WaitOptions, syscall: string): Limits | nu
 /** What limits one wait: a tick by which it is over, and a signal that is listened to while it sleeps. */
 class Limits {
   readonly #k: Kernel;
-  readonly #signal: AbortSignal | undefined;
+  readonly signal: AbortSignal | undefined;
   /** Those that will abort the signal, which nobody else may hold. */
   readonly #timeouts: readonly AbortSignal[];
   readonly #timed: boolean;
   /** The tick that ends it. */
   readonly #deadline: number;
+  /** Of the present sleep, or the last: 0 = for ever. */
+  ticks = 0;
   /** While it sleeps: how to stop listening. */
   #forget: (() => void) | null = null;
 
   constructor(k: Kernel, milliseconds: number, signal: AbortSignal | undefined) {
     this.#k = k;
-    this.#signal = signal;
+    this.signal = signal;
     this.#timeouts = signal === undefined ? [] : timeoutsOf(signal);
     this.#timed = milliseconds >= 0;
     const ticks = milliseconds > 0 ? ticksOf(k, milliseconds) : 0;
@@ -270,7 +273,7 @@ class Limits {
 
   /** Why the wait is over; 0 = it is not. */
   exceeded(): number {
-    if (this.#signal?.aborted === true) return ABORTED;
+    if (this.signal?.aborted === true) return ABORTED;
     return this.#timed && this.#left() <= 0 ? ETIMEDOUT : 0;
   }
 
@@ -278,9 +281,9 @@ class Limits {
     return (this.#deadline - this.#k.g.ticks) | 0;
   }
 
-  /** Before a sleep: its ticks, 0 = for ever. */
+  /** Before a sleep: its ticks. */
   enter(l: Lwp): number {
-    const signal = this.#signal;
+    const signal = this.signal;
     if (signal !== undefined) {
       const ci = l.cpu;
       const abort = (): void => interrupt(ci, l);
@@ -295,7 +298,8 @@ class Limits {
       };
     }
     // Its last tick may have gone by since it was found that some are left.
-    return this.#timed ? Math.max(this.#left(), 1) : 0;
+    this.ticks = this.#timed ? Math.max(this.#left(), 1) : 0;
+    return this.ticks;
   }
 
   /** After it. */
