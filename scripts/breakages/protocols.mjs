@@ -259,8 +259,8 @@ export const breakages = [
     point: "exit.away",
     name: "the context of an LWP that has exited is marked as saved",
     file: "context/generator.js",
-    find: "if (how === EXIT_READY) { lwpExitFinish(l); return false;",
-    replace: "if (how === EXIT_READY) { lwpExitFinish(l); return true;",
+    find: "if (how === EXIT_DONE) return false;",
+    replace: "if (how === EXIT_DONE) return true;",
     test: life,
   },
   {

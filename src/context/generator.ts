@@ -176,7 +176,7 @@ export class GeneratorContext implements Context {
       if (error instanceof KernelAssertion) throw error;
       return this.fail(l, error);
     }
-    if (typeof how === "number") return how !== EXIT_DONE && this.goOnLeaving(l, how);
+    if (typeof how === "number") return this.goOnLeaving(l, how);
     return how === EXIT_PROC ? this.exitProcess(l, l.retval << 8) : this.leave(l);
   }
 
@@ -200,8 +200,7 @@ export class GeneratorContext implements Context {
   leave(l: Lwp): boolean {
     if (l.k.slots.lwpExit === null) {
       dropHostSide(l);
-      const how = lwpExitAtOnce(l);
-      return how !== EXIT_DONE && this.goOnLeaving(l, how);
+      return this.goOnLeaving(l, lwpExitAtOnce(l));
     }
     return this.leaveInSteps(l);
   }
@@ -217,8 +216,9 @@ export class GeneratorContext implements Context {
     return this.goOnLeaving(l, how);
   }
 
-  /** `how`: what an exit at once has returned that could not be. */
+  /** `how`: what `lwpExitAtOnce` has returned. */
   private goOnLeaving(l: Lwp, how: number): boolean {
+    if (how === EXIT_DONE) return false;
     if (how === EXIT_KILLED) return this.leaveInSteps(l);
     return this.run(l, how === EXIT_PROCESS ? exit1(l, 0) : finishExit(l, how));
   }

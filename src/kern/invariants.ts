@@ -9,7 +9,7 @@ import type { Cpu } from "../sys/cpu.js";
 import type { Cred } from "../sys/cred.js";
 import type { Kernel, Pool } from "../sys/kernel.js";
 import { POOL_LOCK } from "../sys/kernel.js";
-import type { Lwp } from "../sys/lwp.js";
+import { type Lwp, LwpRecord } from "../sys/lwp.js";
 import {
   LP_BOUND,
   LP_PIDLID,
@@ -126,7 +126,7 @@ export function checkEmpty(k: Kernel): string[] {
   };
   level(k.procs, 1);
   level(k.lwps, kept);
-  level(k.turnstiles, kept);
+  level(k.turnstiles, turnstileOwners(k));
   level(k.threads, 0);
   if (k.w[k.umem + UMEM_INUSE] !== 0) wrong.push(`${k.w[k.umem + UMEM_INUSE]} pages of user memory in use`);
   wrong.push(...umemCheck(k));
@@ -156,6 +156,8 @@ export function checkEmpty(k: Kernel): string[] {
   }
   return wrong.concat(checkInvariants(k));
 }
+
+const TS = LwpRecord.offset.ts;
 
 function allocated<T extends View>(pool: Pool<T>): T[] {
   const list: T[] = [];
@@ -367,10 +369,17 @@ function checkSleepQueues(k: Kernel, lwps: readonly Lwp[], wrong: string[]): voi
   }
 }
 
-/** Each LWP has one turnstile; a lock's active one has as many spare ones as waiters but one (BLK-30). */
+/** Records of LWPs with a turnstile: those in use, and those that once were. */
+function turnstileOwners(k: Kernel): number {
+  let owners = 0;
+  for (let i = 1; i <= k.lwps.highWater; i++) if (k.w[k.lwps.view(i).at + TS] !== 0) owners++;
+  return owners;
+}
+
+/** Each LWP has one turnstile, also a free one; a lock's active one has as many spare ones as waiters but one (BLK-30). */
 function checkTurnstiles(k: Kernel, lwps: readonly Lwp[], wrong: string[]): void {
-  if (k.turnstiles.inUse !== k.lwps.inUse)
-    wrong.push(`${k.turnstiles.inUse} turnstiles, ${k.lwps.inUse} LWPs`);
+  const own = turnstileOwners(k);
+  if (k.turnstiles.inUse !== own) wrong.push(`${k.turnstiles.inUse} turnstiles, ${own} LWPs that have one`);
   const active = new Set<Turnstile>();
   for (let i = 0; i < TSTAB_SIZE; i++) {
     const chain = k.tstab + i * TSTAB_BUCKET_WORDS;

@@ -40,7 +40,7 @@ import { lwpFree } from "./lwpfree.js";
 import { kassert } from "./panic.js";
 import { schedTakecpu } from "./placement.js";
 import { procAllocPid, procReservePid, procUnreservePid } from "./pid.js";
-import { clear, clearCold, poolGet, poolPut, rawGet } from "./pool.js";
+import { begin, clear, clearCold, rawGet, rawPut, take } from "./pool.js";
 import { fire, PROBE_LWP_CREATE, PROBE_LWP_START, probing } from "./probe.js";
 import { procIsStopping } from "./procstop.js";
 import { flushKicks } from "./resched.js";
@@ -152,23 +152,30 @@ function recycleZombie(p2: Proc): Lwp | null {
   return l;
 }
 
-/** A record with a turnstile, or null; then the id that was reserved for it goes back. */
+/**
+ * A record with a turnstile, or null; then the id that was reserved for it goes back. A record that served before still has its
+ * turnstile (LWP-60).
+ */
 function allocate(k: Kernel, reserved: boolean): Lwp | null {
-  const l = poolGet(k.lwps);
-  if (l === null) {
-    if (reserved) procUnreservePid(k);
-    return null;
+  const { header, base, type, limit } = k.lwps;
+  const index = take(k, header, base, type.words, limit);
+  if (index !== 0) {
+    const at = base + (index - 1) * type.words;
+    const ts = k.w[at + TS] === 0 ? newTurnstile(k) : k.w[at + TS];
+    clearCold(k.lwps, index);
+    begin(k, at, type.words);
+    k.w[at + TS] = ts;
+    if (ts !== 0) return k.lwps.view(index);
+    rawPut(k, header, at, index);
   }
-  // By index: most turnstiles are never looked at, and need no view.
+  if (reserved) procUnreservePid(k);
+  return null;
+}
+
+/** By index: most turnstiles are never looked at, and need no view. */
+function newTurnstile(k: Kernel): number {
   const { header, base, type, limit } = k.turnstiles;
-  const ts = rawGet(k, header, base, type.words, limit);
-  if (ts === 0) {
-    poolPut(k.lwps, l);
-    if (reserved) procUnreservePid(k);
-    return null;
-  }
-  l.w[l.at + TS] = ts;
-  return l;
+  return rawGet(k, header, base, type.words, limit);
 }
 
 const TS = LwpRecord.offset.ts;

@@ -10,16 +10,16 @@ import { AT_FREE_UNLINKED, delayPoint } from "./delay.js";
 import { lidRemove } from "./lid.js";
 import { lwpCtlFree } from "./lwpctl.js";
 import { kassert } from "./panic.js";
-import { poolPut, rawPut } from "./pool.js";
+import { rawPut } from "./pool.js";
 import { atomicLoad, spinExit, spinOwned } from "./spin.js";
 import { chglwpcnt } from "./uid.js";
 
-const TS = LwpRecord.offset.ts;
 const PFLAG = LwpRecord.offset.pflag;
 
 /**
  * Frees `l`, never the caller. `p.lock` is held, and released, unless `last`: the last LWP of its process, which the
- * process's end frees. With `recycle` record and turnstile stay, for the LWP that is being created.
+ * process's end frees. With `recycle` the record stays, for the LWP that is being created. The turnstile stays with the record in any
+ * case, as what a cache has constructed (MCH-45): the next LWP of that record has it.
  */
 export function lwpFree(l: Lwp, recycle: boolean, last: boolean): void {
   const { k } = l;
@@ -62,10 +62,7 @@ export function lwpFree(l: Lwp, recycle: boolean, last: boolean): void {
   l.affinity = 0;
   l.named = 0;
   if (recycle) return;
-  const ts = l.w[l.at + TS];
-  const { header, base, type } = k.turnstiles;
-  if (ts !== 0) rawPut(k, header, base + (ts - 1) * type.words, ts);
-  poolPut(k.lwps, l);
+  rawPut(k, k.lwps.header, l.at, l.index);
 }
 
 /** It may still be on its way off the CPU. */

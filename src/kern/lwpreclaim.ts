@@ -1,5 +1,5 @@
 /**
- * Giving back what dead LWPs leave in their records (LWP-40).
+ * Giving back what dead LWPs leave in their records (LWP-40), and their turnstiles with it.
  *
  * A free record keeps its words: a CPU that spins for a mutex may still be looking whether its owner, dead since, runs. It
  * does so between two switches. So, in steps: (1) note which records are free; (2) a call on every CPU that does nothing, and
@@ -9,11 +9,11 @@ import type { Kernel } from "../sys/kernel.js";
 import { POOL_FREE, POOL_LOCK } from "../sys/kernel.js";
 import { LwpRecord } from "../sys/lwp.js";
 import { kassert } from "./panic.js";
-import { clear, clearCold } from "./pool.js";
+import { clear, clearCold, rawPut } from "./pool.js";
 import { spinEnter, spinExit } from "./spin.js";
 import { XC_NULLOP, xcBroadcast, xcWait } from "./xcall.js";
 
-const { cpu: CPU, proc: PROC } = LwpRecord.offset;
+const { cpu: CPU, proc: PROC, ts: TS } = LwpRecord.offset;
 const NEXT_FREE = 1;
 
 /** Clears all records of LWPs that are free; how many there were. May sleep. Source: lwp_dtor, pool_cache_invalidate(9). */
@@ -48,5 +48,8 @@ function forEachFree(k: Kernel, body: (index: number, at: number) => void): void
 function lwpDtor(k: Kernel, index: number, at: number): void {
   kassert(k, k.w[at + CPU] !== 0, "lwpDtor: an LWP without a CPU");
   clearCold(k.lwps, index);
+  const ts = k.w[at + TS];
+  const { header, base, type } = k.turnstiles;
+  if (ts !== 0) rawPut(k, header, base + (ts - 1) * type.words, ts);
   clear(k, at + 2, at + LwpRecord.words);
 }

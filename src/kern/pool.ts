@@ -48,7 +48,7 @@ export function rawGet(k: Kernel, header: number, base: number, words: number, l
 }
 
 /** Takes a free record, or one that was never used, as it is. */
-function take(k: Kernel, header: number, base: number, words: number, limit: number): number {
+export function take(k: Kernel, header: number, base: number, words: number, limit: number): number {
   const w = k.w;
   spinEnter(k, header + POOL_LOCK);
   let index = w[header + POOL_FREE];
@@ -66,7 +66,7 @@ function take(k: Kernel, header: number, base: number, words: number, limit: num
 }
 
 /** A life of a record begins: it is all zero, but for its generation. One that was never used is so already. */
-function begin(k: Kernel, at: number, words: number): void {
+export function begin(k: Kernel, at: number, words: number): void {
   const w = k.w;
   w[at + 1] = 0;
   if (w[at]++ !== 0) clear(k, at + 2, at + words);

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import * as K from "lwp/kernel";
 import * as S from "lwp/syscall";
-import { parked, TestMachine } from "../support/sim.js";
+import { counters, parked, TestMachine } from "../support/sim.js";
 import { atDelayPoint, onState, overridePort } from "../support/spy.js";
 
 /** A machine of two CPUs, on which a request for CPU 1 can be noted, and then is looked for. */
@@ -199,12 +199,25 @@ const CALLS: Record<string, (s: Scene) => void> = {
     }, 1);
     s.m.run();
   },
-  "an LWP that exits": (s) => {
+  "an LWP that exits, by the way through a hook": (s) => {
     s.between(K.LSZOMB, "exit.zombie");
+    s.m.k.slots.lwpExit = () => {};
     s.m.spawn(function* () {
       yield* S.lwpCreate(function* () {});
       yield* parked();
     });
+    s.m.run();
+  },
+  "the dispatcher, after an LWP that exits": (s) => {
+    onState(s.m, (_l, _from, to) => {
+      if (to === K.LSZOMB) s.note();
+    });
+    const p = s.m.spawn(function* () {
+      yield* S.lwpCreate(function* () {});
+      yield* parked();
+    });
+    s.m.until(() => counters(p).includes("nz1"));
+    s.check();
     s.m.run();
   },
   "the last LWP of a process": (s) => {

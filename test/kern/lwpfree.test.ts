@@ -179,19 +179,19 @@ describe("lwpFree", () => {
     const waits: string[] = [];
     m.whileWaiting((site) => {
       waits.push(`${site} ${(z.pflag & K.LP_RUNNING) !== 0 ? "running" : "current"}`);
-      assert.equal(m.k.turnstiles.inUse, inUse, "nothing has been given back yet");
+      assert.equal(m.k.lwps.inUse, inUse, "nothing has been given back yet");
       if ((z.pflag & K.LP_RUNNING) !== 0) z.pflag &= ~K.LP_RUNNING;
       else ci.curlwp = idle;
     });
-    const inUse = m.k.turnstiles.inUse;
+    const inUse = m.k.lwps.inUse;
     free(m, p, z);
     assert.deepEqual(waits, ["lwpFree running", "lwpFree current"]);
-    assert.equal(m.k.turnstiles.inUse, inUse - 1);
+    assert.equal(m.k.lwps.inUse, inUse - 1);
   });
 
-  test("LWP-60: record, turnstile, name and affinity go back; both condition variables die", () => {
+  test("LWP-60: record, turnstile with it, name and affinity go back; both condition variables die", () => {
     const { m, k, p, z, before } = withZombie();
-    const { gen } = z;
+    const { gen, ts } = z;
     const { sigcv, waitcv } = z;
     z.named = 1;
     z.affinity = 1;
@@ -202,7 +202,7 @@ describe("lwpFree", () => {
     assert.notEqual(z.gen, gen);
     // What is left is main.
     assert.equal(k.lwps.inUse, before.lwps + 1);
-    assert.equal(k.turnstiles.inUse, before.turnstiles + 1);
+    assert.deepEqual([z.ts, k.turnstiles.inUse], [ts, before.turnstiles + 2]);
     m.locked(p, () => assert.equal(K.lidLookup(p, 2), null));
   });
 

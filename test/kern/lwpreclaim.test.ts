@@ -42,19 +42,21 @@ test("LWP-40: freeing an LWP gives nothing back: its record keeps its words, its
   });
 });
 
-test("LWP-40: giving back waits until every CPU has run its cross-call thread; then the records are empty, but for their generation", () => {
+test("LWP-40: giving back waits until every CPU has run its cross-call thread; then the records are empty, but for their generation, and their turnstiles go back", () => {
   const log: unknown[] = [];
   after(function* (dead) {
     const { k } = K.cur.lwp;
     const gens = dead.map((l) => l.gen);
     const calls = k.xc.head;
+    const turnstiles = k.turnstiles.inUse;
     log.push(yield* K.lwpReclaim(k));
+    log.push(turnstiles - k.turnstiles.inUse);
     log.push(k.xc.head - calls, k.xc.done - calls);
     log.push(dead.map(leftovers), dead.map((l) => l.gen).join() === gens.join());
     log.push(yield* K.lwpReclaim(k), k.xc.head - calls);
   });
   // A call on each CPU, once; nothing is left to give back the second time.
-  assert.deepEqual(log, [3, 2, 2, [0, 0, 0], true, 0, 2]);
+  assert.deepEqual(log, [3, 3, 2, 2, [0, 0, 0], true, 0, 2]);
 });
 
 test("LWP-40: while it waits the records may be used again: those are left alone", () => {
@@ -66,8 +68,10 @@ test("LWP-40: while it waits the records may be used again: those are left alone
     // It is taken up while the requester waits.
     k.slots.crosscalls[K.XC_NULLOP] = () => {
       if (used !== null) return;
+      const { ts } = dead.find((l) => l.index === k.w[k.lwps.header + K.POOL_FREE]) as K.Lwp;
       used = K.poolGet(k.lwps) as K.Lwp;
       used.proc = k.procs.view(1);
+      used.ts = ts;
       used.lid = 77;
       K.poolPut(k.lwps, used);
     };

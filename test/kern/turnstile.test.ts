@@ -302,7 +302,9 @@ test("BLK-38: an LWP is freed without lenders and with nothing inherited, and it
     assert.deepEqual([l.piLenders, l.inheritedprio], [null, K.PRI_NONE]);
     release(m, l);
   }
-  assert.equal(m.k.turnstiles.inUse, before);
+  // It stays with the record, and nobody else has it.
+  assert.equal(new Set([holder, a, b].map((l) => l.ts?.index)).size, 3);
+  assert.equal(m.k.turnstiles.inUse, before + 3);
 });
 
 for (const [what, damage] of [

@@ -152,7 +152,7 @@ describe("death", () => {
 
   test("LWP-141: the last live LWP ends the process, and the exit collects an uncollected zombie", () => {
     const m = new TestMachine();
-    const before = [m.k.lwps.inUse, m.k.procs.inUse, m.k.turnstiles.inUse];
+    const before = [m.k.lwps.inUse, m.k.procs.inUse];
     const p = m.spawn(function* () {
       yield* S.lwpCreate(function* () {});
       yield* S.lwpPark();
@@ -167,7 +167,7 @@ describe("death", () => {
       m.sim.collected.map((c) => c.status),
       [0],
     );
-    assert.deepEqual([m.k.lwps.inUse, m.k.procs.inUse, m.k.turnstiles.inUse], before);
+    assert.deepEqual([m.k.lwps.inUse, m.k.procs.inUse], before);
   });
 
   test("LWP-151: the name of the dead is (zombie) until they are collected; unnamed ones stay unnamed", () => {
