@@ -41,8 +41,11 @@ export function cpuKick(ci: Cpu): void {
 
 /** Notifies the CPUs that were asked for something. The caller holds no spin lock. */
 export function flushKicks(k: Kernel): void {
-  let kicks = cur.kicks;
-  if (kicks === 0) return;
+  if (cur.kicks !== 0) notifyKicked(k);
+}
+
+function notifyKicked(k: Kernel): void {
+  let { kicks } = cur;
   cur.kicks = 0;
   delayPoint(k, AT_KICK_PENDING);
   while (kicks !== 0) {

@@ -55,22 +55,27 @@ export function userret(l: Lwp): number {
   const ci = cur.cpu;
   if (cur.kicks !== 0) flushKicks(k);
   if (k.readsClock === true && (++k.polls & SELF_CLOCK_MASK) === 0) k.port.selfClock(ci);
+  if ((w[at + FLAG] & LW_USERRET) !== 0 || w[ci.at + ATTENTION] !== 0) return respond(l, ci);
+  return enterUser(l, ci);
+}
+
+/** Does what is asked of the LWP or its CPU. Apart: most returns have none of it. */
+function respond(l: Lwp, ci: Cpu): number {
   for (;;) {
-    if ((w[at + FLAG] & LW_USERRET) !== 0) {
-      const r = lwpUserret(l);
-      if (r !== RET_USER) return r;
-    }
-    const attention = w[ci.at + ATTENTION];
-    if (attention !== 0) {
-      const r = poll(l, ci, attention);
-      if (r === RET_SWITCH) return r;
-      if (r === AGAIN) continue;
-    }
-    w[at + KPRIORITY] = 0;
-    w[ci.at + CURPRIORITY] = w[at + PRIORITY];
-    if (k.stepwise === true) return step(l);
-    return RET_USER;
+    const r = (l.flag & LW_USERRET) !== 0 ? lwpUserret(l) : RET_USER;
+    if (r !== RET_USER) return r;
+    const { attention } = ci;
+    const then = attention === 0 ? RET_USER : poll(l, ci, attention);
+    if (then === RET_SWITCH) return then;
+    if (then !== AGAIN) return enterUser(l, ci);
   }
+}
+
+function enterUser(l: Lwp, ci: Cpu): number {
+  const { w, at } = l;
+  w[at + KPRIORITY] = 0;
+  w[ci.at + CURPRIORITY] = w[at + PRIORITY];
+  return l.k.stepwise === true ? step(l) : RET_USER;
 }
 
 /** Whether the first return to user mode of a new LWP has anything to do but leave the kernel. */

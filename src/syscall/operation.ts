@@ -82,12 +82,13 @@ function shown(this: Guarded): string {
 /** The calling LWP; an error that says what to do, outside a thread. */
 export function caller(syscall: string): Lwp {
   const l = cur.lwp;
-  if (l === null || (l.flag & LW_IDLE) !== 0) {
-    throw new TypeError(
-      `${syscall} works only inside a thread: in a generator function that a machine runs, and in no callback`,
-    );
-  }
-  return l;
+  return l === null || (l.flag & LW_IDLE) !== 0 ? outside(syscall) : l;
+}
+
+function outside(syscall: string): never {
+  throw new TypeError(
+    `${syscall} works only inside a thread: in a generator function that a machine runs, and in no callback`,
+  );
 }
 
 /** Throws what a kernel function returned. */

@@ -18,17 +18,14 @@ import {
   type ThreadRec,
   ThreadRecord,
 } from "../sys/thread.js";
-import { cvEnter } from "../kern/condvar.js";
 import { rawPut } from "../kern/pool.js";
-import { sleepqBlockUser } from "../kern/sleepq.js";
 import { spinEnter, spinExit } from "../kern/spin.js";
 import { fail } from "../syscall/operation.js";
-import { actOnCancel, Cancelled, isCancelled } from "./cancel.js";
+import { Cancelled, isCancelled } from "./cancel.js";
 import { registerError } from "./handles.js";
 import { spawnedAt } from "./host.js";
 import { takeValue, VALUE_NONE, VALUE_NUMBER } from "./passing.js";
 import { freeRecord, lockOf, lockThread } from "./record.js";
-import { BLOCK_RETRY, BlockingOperation, type WaitOptions } from "./wait.js";
 
 // The words of every join, by address: see kern/runq.ts.
 const { state: STATE, flags: FLAGS, pid: PID, lid: LID, valueKind: VALUE_KIND } = ThreadRecord.offset;
@@ -86,20 +83,20 @@ export function collect(k: Kernel, t: ThreadRec): unknown {
 }
 
 /** What the thread of a dead record returned; the record goes. Nobody else touches it until then. */
-function valueOf(k: Kernel, t: ThreadRec): unknown {
+export function valueOf(k: Kernel, t: ThreadRec): unknown {
   const value = t.w[t.at + VALUE_KIND] === VALUE_NONE ? undefined : takeResult(k, t);
   freeRecord(k, t);
   return value;
 }
 
 /** The thread runs and may be joined; it has returned, and its record is dead, and the caller's. */
-const RUNS = 1;
-const TAKEN = 2;
+export const RUNS = 1;
+export const TAKEN = 2;
 /** It has returned nothing, or a number, which stands in `cpu.taken`; its record is gone. */
-const TAKEN_NOTHING = 3;
-const TAKEN_NUMBER = 4;
+export const TAKEN_NOTHING = 3;
+export const TAKEN_NUMBER = 4;
 /** Something stands in the way, and nothing has changed: the long way finds out what. */
-const LONG_WAY = 0;
+export const LONG_WAY = 0;
 
 /** The short way of a join. */
 export function takeReturned(l: Lwp, t: ThreadRec, gen: number): number {
@@ -136,51 +133,5 @@ function takeResult(k: Kernel, t: ThreadRec): unknown {
   } catch (error) {
     freeRecord(k, t);
     throw error;
-  }
-}
-
-export class JoinOperation<T> extends BlockingOperation<T> {
-  private readonly rec: ThreadRec;
-  private readonly gen: number;
-
-  constructor(rec: ThreadRec, gen: number, options: WaitOptions | undefined) {
-    super("Thread.join", options);
-    this.rec = rec;
-    this.gen = gen;
-  }
-
-  protected override attempt(l: Lwp): boolean {
-    const t = this.rec;
-    const found = takeReturned(l, t, this.gen);
-    if (found >= TAKEN) {
-      if (found === TAKEN_NUMBER) this.result = cur.cpu.taken as T;
-      else if (found === TAKEN) this.result = valueOf(l.k, t) as T;
-      return true;
-    }
-    if (found === RUNS) return false;
-    lockToJoin(l, t, this.gen, this.syscall);
-    if (t.w[t.at + STATE] === THREAD_RUNNING) {
-      spinExit(l.k, t.lock);
-      return false;
-    }
-    // THR-12: a cancellation that is pending acts before the thread is collected, so that it stays joinable.
-    if (isCancelled(l)) {
-      spinExit(l.k, t.lock);
-      throw actOnCancel(l, this.syscall);
-    }
-    this.result = collect(l.k, t) as T;
-    return true;
-  }
-
-  protected override block(l: Lwp, ticks: number): number {
-    const t = this.rec;
-    lockToJoin(l, t, this.gen, this.syscall);
-    if (t.state !== THREAD_RUNNING) {
-      spinExit(l.k, t.lock);
-      return BLOCK_RETRY;
-    }
-    // Without the boost: libpthread waits for a thread by parking (SCH-5). Of many threads the joiner comes after all.
-    cvEnter(l, t.cv, t.lock, 0);
-    return sleepqBlockUser(l, ticks);
   }
 }

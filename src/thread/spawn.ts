@@ -187,19 +187,25 @@ function tooManyLwps(): never {
 
 /** The number of the entry that `f` is, -1 for a closure; all is checked. */
 function entryFor(l: Lwp, f: ThreadMain, options: SpawnRequest | null, site: number): number {
-  if (typeof f !== "function") throw new TypeError("Thread.spawn needs a generator function");
+  if (typeof f !== "function") return notAFunction();
   const local = options !== null && options.local === true;
   const entry = local ? -1 : threadHost(l.k).entryOf(l.w[l.proc.at + PROGRAM], f);
-  if (entry < 0) {
-    refuseAsync(f, "Thread.spawn");
-    if (site !== 0 && !local && options?.cpu === undefined) warnOfClosure(l, site);
-  }
+  if (entry < 0) refuseAsync(f, "Thread.spawn");
+  if (entry < 0 && site !== 0 && !local) warnOfStaying(l, site, options);
   if (options !== null) checkOptions(l, options, entry < 0);
   return entry;
 }
 
 function tooManyThreads(k: Kernel): never {
   return fail(EAGAIN, "Thread.spawn", undefined, `the limit of ${k.limits.threads} threads is reached`);
+}
+
+function notAFunction(): never {
+  throw new TypeError("Thread.spawn needs a generator function");
+}
+
+function warnOfStaying(l: Lwp, site: number, options: SpawnRequest | null): void {
+  if (options?.cpu === undefined) warnOfClosure(l, site);
 }
 
 /** The LWP of an entry of the program, which may begin in any realm, with the arguments that its record holds. */
