@@ -8,6 +8,13 @@
 
 import { f64Bytes, leb, sleb, valueType } from "./module.mjs";
 
+/** What an odd number must be multiplied by to give 1, in 32 bits: each round doubles the bits that are right. */
+function inverse(odd) {
+  let x = odd;
+  for (let i = 0; i < 4; i++) x = Math.imul(x, 2 - Math.imul(odd, x));
+  return x;
+}
+
 /** It is not of the subset: whoever calls it calls the JavaScript function. */
 class Unsupported extends Error {}
 
@@ -41,8 +48,8 @@ const OP = {
   add: 0x6a,
   sub: 0x6b,
   mul: 0x6c,
-  divU: 0x6e,
   remS: 0x6f,
+  shrU: 0x76,
   and: 0x71,
   shl: 0x74,
   toF64: 0xb7,
@@ -256,6 +263,8 @@ class FunctionCompiler {
   #params = 0;
   #scopes = [new Map()];
   #result = null;
+  /** The last expression of which a member was taken. */
+  #followed = null;
   /** Labels that are open: "break", "continue" or null, innermost last. */
   #labels = [];
   /** Labels that are open around what is inlined; null = a return is one. */
@@ -378,16 +387,7 @@ class FunctionCompiler {
       case "ExpressionStatement":
         return this.#effect(node.expression);
       case "IfStatement":
-        await this.#condition(node.test);
-        this.#emit(OP.if, EMPTY);
-        this.#labels.push(null);
-        await this.#statement(node.consequent);
-        if (node.alternate !== null) {
-          this.#emit(OP.else);
-          await this.#statement(node.alternate);
-        }
-        this.#labels.pop();
-        return this.#emit(OP.end);
+        return this.#if(node);
       case "WhileStatement":
       case "ForStatement":
         return this.#loop(node);
@@ -402,6 +402,51 @@ class FunctionCompiler {
       default:
         return unsupported(node);
     }
+  }
+
+  async #if({ test, consequent, alternate }) {
+    const depth = alternate === null ? 1 : 2;
+    for (let i = 0; i < depth; i++) this.#open();
+    await this.#jump(test, false, 0);
+    await this.#statement(consequent);
+    if (alternate !== null) {
+      this.#emit(OP.br, 1);
+      this.#close();
+      await this.#statement(alternate);
+    }
+    this.#close();
+  }
+
+  #open() {
+    this.#emit(OP.block, EMPTY);
+    this.#labels.push(null);
+  }
+
+  #close() {
+    this.#labels.pop();
+    this.#emit(OP.end);
+  }
+
+  /**
+   * Leaves `depth` blocks more than the innermost one if `test` is as `when` says. Each part of it jumps by itself: V8 makes a
+   * value of what is joined first, and tests that.
+   */
+  async #jump(test, when, depth) {
+    if (test.type === "UnaryExpression" && test.operator === "!")
+      return this.#jump(test.argument, !when, depth);
+    if (test.type === "LogicalExpression" && test.operator !== "??") {
+      if ((test.operator === "||") === when) {
+        await this.#jump(test.left, when, depth);
+        return this.#jump(test.right, when, depth);
+      }
+      this.#open();
+      await this.#jump(test.left, !when, 0);
+      await this.#jump(test.right, when, depth + 1);
+      return this.#close();
+    }
+    await this.#condition(test);
+    if (!when) this.#emit(OP.eqz);
+    this.#emit(OP.brIf, ...leb(depth));
   }
 
   async #return({ argument }) {
@@ -432,8 +477,7 @@ class FunctionCompiler {
     this.#emit(OP.block, EMPTY, OP.loop, EMPTY);
     this.#labels.push("break", null);
     if (node.test) {
-      await this.#condition(node.test);
-      this.#emit(OP.eqz, OP.brIf, 1);
+      await this.#jump(node.test, false, 1);
     }
     this.#emit(OP.block, EMPTY);
     this.#labels.push("continue");
@@ -658,6 +702,12 @@ class FunctionCompiler {
     return 0;
   }
 
+  /** The code of what a member is taken of, apart: it is followed, and so not null. */
+  #object({ object }) {
+    this.#followed = object;
+    return this.#apart(() => this.#expression(object));
+  }
+
   /** Where `node` stands in memory: leaves the byte address; null if it is no place in memory. */
   async #place(node) {
     if (node.type !== "MemberExpression") return null;
@@ -667,7 +717,7 @@ class FunctionCompiler {
       if (array === "d") return { type: "f64", offset: await this.#doubleAddress(node.property) };
       return null;
     }
-    const [code, of] = await this.#apart(() => this.#expression(node.object));
+    const [code, of] = await this.#object(node);
     if (!of.startsWith("rec:")) return null;
     const name = node.property.name;
     if (name === "gen") {
@@ -687,7 +737,7 @@ class FunctionCompiler {
       this.#coldAt(of, record, pool);
       this.#emit(OP.i32, 2, OP.shl);
     }
-    return { type, offset: record.offset[name] * 4, cold };
+    return { type, offset: record.offset[name] * 4, cold, nullable: field.nullable };
   }
 
   /** Of an address that is left, that of the cold part. */
@@ -699,21 +749,26 @@ class FunctionCompiler {
   /** Of an address that is left and not null, the index. */
   #indexOf(type) {
     const { record, pool } = this.#c.record(type);
-    this.#emit(ofMachine(`${pool}.zero`), OP.sub, OP.i32, ...sleb(record.words), OP.divU);
+    this.#emit(ofMachine(`${pool}.zero`), OP.sub);
+    // It is a multiple of the words, so what divides it by them is a shift, and a multiplication.
+    const shift = 31 - Math.clz32(record.words & -record.words);
+    if (shift > 0) this.#emit(OP.i32, shift, OP.shrU);
+    this.#emit(OP.i32, ...sleb(inverse(record.words >> shift)), OP.mul);
   }
 
-  /** Of an index that is left, the address; of 0 null. */
-  #viewOf(type) {
+  /** Of an index that is left, the address; of 0 null, where it can be that. */
+  #viewOf(type, nullable) {
     const { record, pool } = this.#c.record(type);
     const local = this.#local("i32");
-    this.#emit(OP.tee, ...leb(local), OP.i32, ...sleb(record.words), OP.mul);
-    this.#emit(ofMachine(`${pool}.zero`), OP.add, OP.i32, 0, OP.get, ...leb(local), OP.select);
+    if (nullable) this.#emit(OP.tee, ...leb(local));
+    this.#emit(OP.i32, ...sleb(record.words), OP.mul, ofMachine(`${pool}.zero`), OP.add);
+    if (nullable) this.#emit(OP.i32, 0, OP.get, ...leb(local), OP.select);
   }
 
-  #load({ type, offset }) {
+  #load({ type, offset, nullable }) {
     if (type === "f64") this.#emit(OP.f64load, 3, ...leb(offset));
     else this.#emit(OP.load, 2, ...leb(offset));
-    if (isRec(type)) this.#viewOf(type);
+    if (isRec(type)) this.#viewOf(type, nullable !== false);
     return type;
   }
 
@@ -777,7 +832,7 @@ class FunctionCompiler {
     }
     const constant = this.#constantMember(node);
     if (constant !== null) return this.#number(constant);
-    const [code, of] = await this.#apart(() => this.#expression(node.object));
+    const [code, of] = await this.#object(node);
     if (of === "cur") {
       if (name === "cpu") this.#emit(ME);
       else if (name === "lwp") {
@@ -811,7 +866,8 @@ class FunctionCompiler {
       return "i32";
     }
     const place = await this.#place(node);
-    return place === null ? unsupported(node, name) : this.#load(place);
+    if (place === null) return unsupported(node, name);
+    return this.#load(node === this.#followed ? { ...place, nullable: false } : place);
   }
 
   /** `X.words` and the like. */
@@ -865,7 +921,7 @@ class FunctionCompiler {
     const [, of] = await this.#apart(() => this.#expression(object));
     if (of.startsWith("views:")) {
       await this.#expression(property);
-      this.#viewOf(`rec:${of.slice(6)}`);
+      this.#viewOf(`rec:${of.slice(6)}`, true);
       return `rec:${of.slice(6)}`;
     }
     const place = await this.#place(node);
@@ -995,9 +1051,11 @@ class FunctionCompiler {
   }
 
   async #assertion([, condition, message]) {
-    await this.#condition(condition);
-    this.#emit(OP.eqz, OP.if, EMPTY, OP.i32, ...sleb(this.#c.message(message.value)));
-    this.#emit(this.#c.import("panic", ["i32"], [], "(n) => panic(k, MESSAGES[n])"), OP.unreachable, OP.end);
+    this.#open();
+    await this.#jump(condition, true, 0);
+    this.#emit(OP.i32, ...sleb(this.#c.message(message.value)));
+    this.#emit(this.#c.import("panic", ["i32"], [], "(n) => panic(k, MESSAGES[n])"), OP.unreachable);
+    this.#close();
     return "void";
   }
 
@@ -1043,7 +1101,7 @@ class FunctionCompiler {
       of === "k" && name === "lwpAt" ? "Lwp" : of.startsWith("pool:") && name === "view" ? of.slice(5) : null;
     if (views !== null) {
       await this.#expression(args[0]);
-      this.#viewOf(`rec:${views}`);
+      this.#viewOf(`rec:${views}`, name === "lwpAt");
       return `rec:${views}`;
     }
     if (of !== "port" || PORT[name] === undefined) return unsupported(node, `${of}.${name}()`);
