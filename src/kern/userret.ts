@@ -59,6 +59,16 @@ export function userret(l: Lwp): number {
   return enterUser(l, ci);
 }
 
+/** The same where nothing at all is asked; else false, and nothing has changed. For callers that ask nobody for anything. */
+export function userretAtOnce(l: Lwp): boolean {
+  const { k } = l;
+  const ci = cur.cpu;
+  if (k.readsClock || k.stepwise || (l.flag & LW_USERRET) !== 0 || ci.attention !== 0) return false;
+  l.kpriority = 0;
+  ci.curpriority = l.priority;
+  return true;
+}
+
 /** Does what is asked of the LWP or its CPU. Apart: most returns have none of it. */
 function respond(l: Lwp, ci: Cpu): number {
   for (;;) {

@@ -20,6 +20,7 @@ import {
 } from "../sys/thread.js";
 import { rawPut } from "../kern/pool.js";
 import { spinEnter, spinExit } from "../kern/spin.js";
+import { userretAtOnce } from "../kern/userret.js";
 import { fail } from "../syscall/operation.js";
 import { Cancelled, isCancelled } from "./cancel.js";
 import { registerError } from "./handles.js";
@@ -93,8 +94,10 @@ export function valueOf(k: Kernel, t: ThreadRec): unknown {
 export const RUNS = 1;
 export const TAKEN = 2;
 /** It has returned nothing, or a number, which stands in `cpu.taken`; its record is gone. */
-export const TAKEN_NOTHING = 3;
-export const TAKEN_NUMBER = 4;
+export const TAKEN_NOTHING = 4;
+export const TAKEN_NUMBER = 6;
+/** Bit of these two: the caller has returned to user mode. */
+export const IN_USER_MODE = 1;
 /** Something stands in the way, and nothing has changed: the long way finds out what. */
 export const LONG_WAY = 0;
 
@@ -123,7 +126,8 @@ export function takeReturned(l: Lwp, t: ThreadRec, gen: number): number {
   if (found !== TAKEN || kind > VALUE_NUMBER) return found;
   if (kind === VALUE_NUMBER) cur.cpu.taken = t.number;
   rawPut(k, k.threads.header, at, t.index);
-  return kind === VALUE_NUMBER ? TAKEN_NUMBER : TAKEN_NOTHING;
+  const taken = kind === VALUE_NUMBER ? TAKEN_NUMBER : TAKEN_NOTHING;
+  return userretAtOnce(l) ? taken + IN_USER_MODE : taken;
 }
 
 /** Takes the value, and frees the record if that fails. */

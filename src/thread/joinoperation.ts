@@ -14,6 +14,7 @@ import { caller, guardOperation, type Operation, returnStep, usedTwice } from ".
 import { actOnCancel, isCancelled } from "./cancel.js";
 import {
   collect,
+  IN_USER_MODE,
   lockToJoin,
   LONG_WAY,
   RUNS,
@@ -54,9 +55,9 @@ export class JoinOperation<T> implements Operation<T>, Iterator<Token, T, undefi
     const l = caller("Thread.join");
     const found = this.options === undefined ? takeReturned(l, this.rec, this.gen) : LONG_WAY;
     if (found < TAKEN_NOTHING) return this.wait(found);
-    const value = (found === TAKEN_NUMBER ? cur.cpu.taken : undefined) as T;
-    const step = returnStep(l);
+    const value = (found >= TAKEN_NUMBER ? cur.cpu.taken : undefined) as T;
     this.rest = DONE;
+    const step = (found & IN_USER_MODE) !== 0 ? null : returnStep(l);
     if (step === null) return { done: true, value };
     this.rest = new Taken(value);
     return step;
@@ -115,7 +116,7 @@ class JoinWait<T> extends BlockingOperation<T> {
     const t = this.rec;
     const found = this.taken ? TAKEN : takeReturned(l, t, this.gen);
     if (found >= TAKEN) {
-      if (found === TAKEN_NUMBER) this.result = cur.cpu.taken as T;
+      if (found >= TAKEN_NUMBER) this.result = cur.cpu.taken as T;
       else if (found === TAKEN) this.result = valueOf(l.k, t) as T;
       return true;
     }

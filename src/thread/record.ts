@@ -18,6 +18,7 @@ import { cvInitWords } from "../kern/condvar.js";
 import { admit, bear } from "../kern/lwpcreate.js";
 import { poolGet, rawPut } from "../kern/pool.js";
 import { atomicLoad, spinEnter, spinExit } from "../kern/spin.js";
+import { userretAtOnce } from "../kern/userret.js";
 import { fail } from "../syscall/operation.js";
 import { threadHost } from "./host.js";
 import { dropValue, VALUE_LOCAL, VALUE_NONE } from "./passing.js";
@@ -53,13 +54,15 @@ export function bearThread(
   return l2;
 }
 
+/** Bit that says that the caller has returned to user mode. */
+export const IN_USER_MODE = 1;
 /** There is no record, or no LWP, for one more thread. */
 export const NO_RECORD = 0;
-export const NO_LWP = -1;
+export const NO_LWP = -2;
 
 /**
  * Record and LWP of a closure's thread, which starts. The index of the LWP, whose context the caller provides before anything
- * else runs on this CPU, the only one that may run it; or NO_RECORD, NO_LWP.
+ * else runs on this CPU, the only one that may run it, times two, and IN_USER_MODE; or NO_RECORD, NO_LWP.
  */
 export function spawnClosure(l: Lwp, site: number, realm: number): number {
   const t = newRecord(l.k);
@@ -70,7 +73,7 @@ export function spawnClosure(l: Lwp, site: number, realm: number): number {
     return NO_LWP;
   }
   admit(l, l2, 0);
-  return l2.index;
+  return userretAtOnce(l) ? l2.index * 2 + IN_USER_MODE : l2.index * 2;
 }
 
 /** The lock of a record: what the view has as `t.lock`. */

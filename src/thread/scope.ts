@@ -29,7 +29,7 @@ import {
 } from "../syscall/operation.js";
 import { Cancelled, setCancelState, setScopeFailed } from "./cancel.js";
 import { ThreadError } from "./join.js";
-import type { ThreadOptions } from "./spawn.js";
+import { Call, type ThreadOptions } from "./spawn.js";
 import { takeSpawnSite } from "./spawnsite.js";
 import {
   type Args,
@@ -93,7 +93,7 @@ export class Scope {
     return quick("Scope.spawn", (l) => {
       if (!this.#open) fail(EINVAL, "Scope.spawn", l.lid, "the scope has been left");
       const request = { ...options, detached: false, owner: this.#owner };
-      const t = Thread[SPAWN](l, f, args, request, site);
+      const t = Thread[SPAWN](l, new Call(f, args), request, site);
       this.#threads.add(t);
       return t;
     });

@@ -35,7 +35,15 @@ import { warnOfClosure } from "./closurewarning.js";
 import { threadEnding } from "./ending.js";
 import { type Enter, type ThreadMain, threadHost } from "./host.js";
 import { putArgs, takeArgs } from "./passing.js";
-import { bearThread, freeRecord, newRecord, NO_LWP, NO_RECORD, spawnClosure } from "./record.js";
+import {
+  bearThread,
+  freeRecord,
+  IN_USER_MODE,
+  newRecord,
+  NO_LWP,
+  NO_RECORD,
+  spawnClosure,
+} from "./record.js";
 
 // By address: see kern/runq.ts.
 const PROGRAM = ProcRecord.offset.program;
@@ -152,16 +160,15 @@ export interface SpawnRequest extends ThreadOptions {
  */
 export function spawn<H>(
   l: Lwp,
-  f: ThreadMain,
-  args: readonly unknown[],
+  call: ThreadCall<ThreadMain>,
   options: SpawnRequest | null,
   site: number,
   handleOf: (t: ThreadRec) => H,
 ): H {
   const { k } = l;
-  const entry = entryFor(l, f, options, site);
+  const entry = entryFor(l, call.f, options, site);
   if (entry < 0 && options === null && k.slots.lwpFork === null) {
-    const t = startClosure(l, f, args, site);
+    const t = startClosure(l, call, site);
     const handle = handleOf(t);
     flushKicks(k);
     return handle;
@@ -169,7 +176,7 @@ export function spawn<H>(
   const t = newRecord(k);
   if (t === null) return tooManyThreads(k);
   try {
-    const l2 = entry < 0 ? bearClosure(l, t, f, args, site) : bearEntry(l, t, entry, args, site);
+    const l2 = entry < 0 ? bearClosure(l, t, call, site) : bearEntry(l, t, entry, call.args, site);
     if (options !== null) applyOptions(l2, t, options);
     // If it is detached it may be over, and its record gone, as soon as it has started.
     const handle = handleOf(t);
@@ -179,10 +186,6 @@ export function spawn<H>(
     freeRecord(k, t);
     throw error;
   }
-}
-
-function tooManyLwps(): never {
-  return fail(EAGAIN, "Thread.spawn", undefined, "the limit of LWPs is reached");
 }
 
 /** The number of the entry that `f` is, -1 for a closure; all is checked. */
@@ -200,6 +203,10 @@ function tooManyThreads(k: Kernel): never {
   return fail(EAGAIN, "Thread.spawn", undefined, `the limit of ${k.limits.threads} threads is reached`);
 }
 
+function tooManyLwps(): never {
+  return fail(EAGAIN, "Thread.spawn", undefined, "the limit of LWPs is reached");
+}
+
 function notAFunction(): never {
   throw new TypeError("Thread.spawn needs a generator function");
 }
@@ -215,20 +222,27 @@ function bearEntry(l: Lwp, t: ThreadRec, entry: number, args: readonly unknown[]
 }
 
 /** The LWP of a closure: it has its context in this realm. */
-function bearClosure(l: Lwp, t: ThreadRec, f: ThreadMain, args: readonly unknown[], site: number): Lwp {
+function bearClosure(l: Lwp, t: ThreadRec, call: ThreadCall<ThreadMain>, site: number): Lwp {
   const l2 = born(l, bearThread(l, t, CTX_CLOSURE, 0, site, ownRealm(l.k)));
-  l2.context = closureContext(l.k, f, args);
+  l2.context = closureContext(l.k, call);
+  return l2;
+}
+
+function born(l: Lwp, l2: Lwp | null): Lwp {
+  if (l2 === null) return tooManyLwps();
+  l.k.slots.lwpFork?.(l, l2);
   return l2;
 }
 
 /** The thread of a closure, started; its record. */
-function startClosure(l: Lwp, f: ThreadMain, args: readonly unknown[], site: number): ThreadRec {
+function startClosure(l: Lwp, call: ThreadCall<ThreadMain>, site: number): ThreadRec {
   const { k } = l;
-  const context = closureContext(k, f, args);
-  const index = spawnClosure(l, site, ownRealm(k));
-  if (index === NO_RECORD) return tooManyThreads(k);
-  if (index === NO_LWP) return tooManyLwps();
-  const l2 = k.lwps.view(index);
+  const context = closureContext(k, call);
+  const made = spawnClosure(l, site, ownRealm(k));
+  if (made === NO_RECORD) return tooManyThreads(k);
+  if (made === NO_LWP) return tooManyLwps();
+  call.returned = (made & IN_USER_MODE) !== 0;
+  const l2 = k.lwps.view(made >> 1);
   l2.context = context;
   return k.threads.view(l2.arg);
 }
@@ -239,42 +253,48 @@ function ownRealm(k: Kernel): number {
 }
 
 /** The context of a closure, in this realm; it begins when the thread does. */
-function closureContext(k: Kernel, f: ThreadMain, args: readonly unknown[]): GeneratorContext {
+function closureContext(k: Kernel, call: ThreadCall<ThreadMain>): GeneratorContext {
   const host = threadHost(k);
   const enter = host.asyncContext === undefined ? null : host.asyncContext();
-  const code = new Call(f, args);
-  return new GeneratorContext(enter === null ? code : within(enter, code), threadEnding);
+  return new GeneratorContext(enter === null ? call : within(enter, call), threadEnding);
 }
 
-function born(l: Lwp, l2: Lwp | null): Lwp {
-  if (l2 === null) return tooManyLwps();
-  l.k.slots.lwpFork?.(l, l2);
-  return l2;
+/** What a thread is to run. */
+export interface ThreadCall<F> extends Code {
+  readonly f: F;
+  readonly args: readonly unknown[];
+  /** Set if the spawn has taken its caller back to user mode. */
+  returned: boolean;
 }
 
-/** A thread begins with `f(...args)`. */
-class Call implements Code {
-  private readonly f: ThreadMain;
-  private readonly args: readonly unknown[];
+/** It, where there is no operation that is one. */
+export class Call<F> implements ThreadCall<F> {
+  readonly f: F;
+  readonly args: readonly unknown[];
+  returned = false;
 
-  constructor(f: ThreadMain, args: readonly unknown[]) {
+  constructor(f: F, args: readonly unknown[]) {
     this.f = f;
     this.args = args;
   }
 
   make(): Body {
-    const { f } = this;
-    return threadBody(f, iteratorOf(call(f, this.args), "Thread.spawn")) as Body;
+    return callBody(this.f as unknown as ThreadMain, this.args);
   }
 }
 
+/** The body of a thread that runs `f(...args)`. */
+export function callBody(f: ThreadMain, args: readonly unknown[]): Body {
+  return threadBody(f, iteratorOf(callWith(f, args), "Thread.spawn")) as Body;
+}
+
 /** The same in an asynchronous context that was kept. */
-function within(enter: Enter, code: Call): Code {
-  return { make: inContext(enter, () => code.make()) };
+function within(enter: Enter, code: Code): Code {
+  return { make: (l) => inContext(enter, () => code.make(l))() };
 }
 
 /** `f(...args)`. A call with a list of arguments goes by way of the host: so those of few are written out. */
-function call(f: ThreadMain, args: readonly unknown[]): ReturnType<ThreadMain> {
+function callWith(f: ThreadMain, args: readonly unknown[]): ReturnType<ThreadMain> {
   const g = f as (...args: unknown[]) => ReturnType<ThreadMain>;
   switch (args.length) {
     case 0:

@@ -14,7 +14,7 @@ import {
   THREAD_RUNNING,
   type ThreadRec,
 } from "../sys/thread.js";
-import { FATAL_SIGNAL, type Token } from "../context/generator.js";
+import { type Body, FATAL_SIGNAL, type Token } from "../context/generator.js";
 import { doSchedGetaffinity, doSchedSetaffinity } from "../kern/affinity.js";
 import { cvBroadcast } from "../kern/condvar.js";
 import { cacheCreds } from "../kern/cred.js";
@@ -49,6 +49,7 @@ import { freeRecord, isGood, lockThread } from "./record.js";
 import { type Signal, signalNumber } from "./signals.js";
 import { sleep, type SleepOptions } from "./sleep.js";
 import {
+  callBody,
   checkName,
   checkPriority,
   kernelPriority,
@@ -58,6 +59,7 @@ import {
   setNames,
   spawn,
   type SpawnRequest,
+  type ThreadCall,
   type ThreadOptions,
 } from "./spawn.js";
 import { takeSpawnSite } from "./spawnsite.js";
@@ -154,12 +156,11 @@ export class Thread<out T = unknown> {
   /** For `SpawnOperation` and `Scope`. */
   static [SPAWN]<F>(
     l: Lwp,
-    f: F,
-    args: unknown[],
+    call: ThreadCall<F>,
     options: SpawnRequest | null,
     site: number,
   ): Thread<Result<F>> {
-    return spawn(l, f as unknown as ThreadMain, args, options, site, Thread.#fresh);
+    return spawn(l, call as unknown as ThreadCall<ThreadMain>, options, site, Thread.#fresh);
   }
 
   /** For `Scope`: as `cancel`, at once. */
@@ -406,7 +407,7 @@ export class Thread<out T = unknown> {
   /** Its priority, 0..63. A plain call. Error: ESRCH it has ended. Source: pthread_getschedparam(3). */
   get priority(): number {
     const l = caller("Thread.priority");
-    const l2 = this.#lockLwp(l, "Thread.priority");
+    const l2 = Thread.#lockLwp(this, l, "Thread.priority");
     const { priority } = l2;
     const own = l2.class === SCHED_OTHER ? priority : priority - PRI_USER_RT;
     lwpUnlock(l2);
@@ -418,7 +419,7 @@ export class Thread<out T = unknown> {
   set priority(priority: number) {
     const l = caller("Thread.priority");
     checkPriority(priority, "Thread.priority");
-    const l2 = this.#lockLwp(l, "Thread.priority");
+    const l2 = Thread.#lockLwp(this, l, "Thread.priority");
     lwpChangepri(l2, kernelPriority(l2, priority));
     lwpUnlock(l2);
     spinExit(l.k, l.proc.lock);
@@ -429,7 +430,7 @@ export class Thread<out T = unknown> {
   get policy(): Policy {
     const l = caller("Thread.policy");
     const out: SchedParam = { policy: SCHED_NONE, priority: PRI_NONE };
-    this.#sched(l, "Thread.policy", (lid) => doSchedGetparam(l, 0, lid, out));
+    Thread.#sched(this, l, "Thread.policy", (lid) => doSchedGetparam(l, 0, lid, out));
     return POLICY_NAMES[out.policy];
   }
 
@@ -446,7 +447,7 @@ export class Thread<out T = unknown> {
     const number = policyNumber(policy, syscall);
     if (priority !== undefined) checkPriority(priority, syscall);
     const own = number === SCHED_OTHER ? PRI_NONE : (priority ?? PRI_NONE);
-    this.#sched(l, syscall, (lid) => doSchedSetparam(l, 0, lid, number, own));
+    Thread.#sched(this, l, syscall, (lid) => doSchedSetparam(l, 0, lid, number, own));
     // The kernel lets none of this class be set; a thread's own process may.
     if (priority !== undefined && own === PRI_NONE) this.priority = priority;
   }
@@ -458,7 +459,7 @@ export class Thread<out T = unknown> {
   get affinity(): number[] | null {
     const l = caller("Thread.affinity");
     const out = { cpus: 0 };
-    this.#sched(l, "Thread.affinity", (lid) => doSchedGetaffinity(l, 0, lid, out));
+    Thread.#sched(this, l, "Thread.affinity", (lid) => doSchedGetaffinity(l, 0, lid, out));
     if (out.cpus === 0) return null;
     const list: number[] = [];
     for (let i = 0; i < l.k.g.ncpu; i++) if ((out.cpus & (1 << i)) !== 0) list.push(i);
@@ -477,27 +478,27 @@ export class Thread<out T = unknown> {
     const syscall = "Thread.affinity";
     const l = caller(syscall);
     const set = cpus === null ? 0 : cpuSet(cpus, l.k.g.ncpu, syscall);
-    this.#sched(l, syscall, (lid) => doSchedSetaffinity(l, 0, lid, set));
+    Thread.#sched(this, l, syscall, (lid) => doSchedSetaffinity(l, 0, lid, set));
   }
 
   /** Makes a call of the kernel about its LWP; throws what that returns, and ESRCH. */
-  #sched(l: Lwp, syscall: string, call: (lid: number) => number): void {
+  static #sched(this: void, t: Thread, l: Lwp, syscall: string, call: (lid: number) => number): void {
     cacheCreds(l);
-    lockThread(l, this.#rec, this.#gen, syscall);
-    spinExit(l.k, this.#rec.lock);
-    const error = call(this.lid);
-    if (error !== 0) fail(error, syscall, this.lid);
+    lockThread(l, t.#rec, t.#gen, syscall);
+    spinExit(l.k, t.#rec.lock);
+    const error = call(t.lid);
+    if (error !== 0) fail(error, syscall, t.lid);
   }
 
   /** Its LWP, locked, and its process too. Throws ESRCH. */
-  #lockLwp(l: Lwp, syscall: string): Lwp {
-    lockThread(l, this.#rec, this.#gen, syscall);
-    spinExit(l.k, this.#rec.lock);
+  static #lockLwp(this: void, t: Thread, l: Lwp, syscall: string): Lwp {
+    lockThread(l, t.#rec, t.#gen, syscall);
+    spinExit(l.k, t.#rec.lock);
     spinEnter(l.k, l.proc.lock);
-    const l2 = lwpFind(l.proc, this.lid);
+    const l2 = lwpFind(l.proc, t.lid);
     if (l2 === null) {
       spinExit(l.k, l.proc.lock);
-      fail(ESRCH, syscall, this.lid, "the thread has ended");
+      fail(ESRCH, syscall, t.lid, "the thread has ended");
     }
     lwpLock(l2);
     return l2;
@@ -518,18 +519,23 @@ export class Spawner {
   }
 }
 
-/** Starts a thread. As `quick` makes one, but with fields for what it is called with: programs make most of this one. */
+// Where a spawn stands: it has not begun; it has made the thread; it throws what has been thrown.
+const NEW = 0;
+const STARTED = 1;
+const REFUSED = 2;
+
+/** Starts a thread, which begins with what the operation was called with. As `quick` makes one, but in fields: programs make most of this one. */
 class SpawnOperation<F>
-  implements Operation<Thread<Result<F>>>, Iterator<Token, Thread<Result<F>>, undefined>
+  implements Operation<Thread<Result<F>>>, Iterator<Token, Thread<Result<F>>, undefined>, ThreadCall<F>
 {
-  private readonly f: F;
-  private readonly args: unknown[];
+  readonly f: F;
+  readonly args: readonly unknown[];
   private readonly options: ThreadOptions | null;
   private readonly site: number;
-  private ran = false;
+  returned = false;
+  private phase = NEW;
   /** The thread, or what is thrown if there is none. */
-  private thread: Thread<Result<F>> | null = null;
-  private error: unknown = undefined;
+  private outcome: unknown = undefined;
 
   constructor(f: F, args: unknown[], options: ThreadOptions | null, site: number) {
     this.f = f;
@@ -538,28 +544,36 @@ class SpawnOperation<F>
     this.site = site;
   }
 
+  /** The code that the thread begins with. */
+  make(): Body {
+    return callBody(this.f as unknown as ThreadMain, this.args);
+  }
+
   [Symbol.iterator](): this {
-    if (this.ran) usedTwice("Thread.spawn");
+    if (this.phase !== NEW) usedTwice("Thread.spawn");
     return this;
   }
 
   next(): IteratorResult<Token, Thread<Result<F>>> {
     const l = caller("Thread.spawn");
-    if (!this.ran) this.act(l);
-    const step = returnStep(l);
-    if (step !== null) return step;
-    if (this.thread === null) throw this.error;
-    return { done: true, value: this.thread };
+    if (this.phase === NEW) this.act(l);
+    if (!this.returned) {
+      const step = returnStep(l);
+      if (step !== null) return step;
+    }
+    if (this.phase === REFUSED) throw this.outcome;
+    return { done: true, value: this.outcome as Thread<Result<F>> };
   }
 
   private act(l: Lwp): void {
-    this.ran = true;
     cacheCreds(l);
     try {
-      this.thread = Thread[SPAWN](l, this.f, this.args, this.options, this.site);
+      this.outcome = Thread[SPAWN](l, this, this.options, this.site);
+      this.phase = STARTED;
     } catch (error) {
       if (error instanceof KernelAssertion) throw error;
-      this.error = error;
+      this.outcome = error;
+      this.phase = REFUSED;
     }
   }
 }
