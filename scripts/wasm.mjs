@@ -15,7 +15,7 @@ const ENTRIES = {
   "kern/switch": ["miSwitch", "yieldCpu", "preempt", "lwpExitSwitchaway"],
   "kern/park": ["parkBlock", "unpark"],
   "kern/sleepq": ["sleepqRemove"],
-  "kern/lwpcreate": ["bear", "admit", "lwpStartup"],
+  "kern/lwpcreate": ["bear", "admit"],
   "kern/lwpexit": ["lwpExitAtOnce"],
   "kern/lwpfree": ["lwpFree"],
   "kern/pool": ["rawPut"],

@@ -96,7 +96,7 @@ const PORT = { now: "f64", mayRun: "i32", relax: "void", notify: "void", selfClo
 const MUTABLE = new Set(["polls"]);
 
 /** Functions of at most so many bytes stand where they are called: V8 puts no WebAssembly function into another. */
-const INLINE_BYTES = 400;
+const INLINE_BYTES = 1000;
 /** But not these, which run rarely. */
 const RARE = new Set([
   "contend",

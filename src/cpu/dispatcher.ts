@@ -8,8 +8,8 @@
 import { cur } from "../sys/current.js";
 import { type Cpu, CpuRecord } from "../sys/cpu.js";
 import type { Kernel } from "../sys/kernel.js";
-import { type Lwp, LwpRecord } from "../sys/lwp.js";
-import { ATTN_HALT, ATTN_SLICE, ATTN_TICK, ATTN_XCALL, LW_IDLE, RESCHED_ANY } from "../sys/param.js";
+import { type Context, type Lwp, LwpRecord } from "../sys/lwp.js";
+import { ATTN_HALT, ATTN_SLICE, ATTN_TICK, ATTN_XCALL, RESCHED_ANY } from "../sys/param.js";
 import { AT_SWITCH_WAITCTX, delayPoint } from "../kern/delay.js";
 import { lwpLock } from "../kern/lwplock.js";
 import { schedIdle, waitContextSaved } from "../kern/placement.js";
@@ -22,7 +22,7 @@ import { contextSaved, miSwitch } from "../kern/switch.js";
 import { xcPoll } from "../kern/xcall.js";
 
 const { attention: ATTENTION, curlwp: CURLWP } = CpuRecord.offset;
-const { flag: FLAG, ctxswtch: CTXSWTCH } = LwpRecord.offset;
+const CTXSWTCH = LwpRecord.offset.ctxswtch;
 
 /** Why `dispatch` returned. */
 export const STOP_IDLE = 0;
@@ -50,6 +50,7 @@ export function dispatch(ci: Cpu, steps: number): number {
 function loop(k: Kernel, ci: Cpu, steps: number): number {
   const attention = ci.at + ATTENTION;
   const curlwp = ci.at + CURLWP;
+  const { idlelwp } = ci;
   for (let left = steps; ; ) {
     const l = k.lwpAt(k.w[curlwp]);
     cur.lwp = l;
@@ -58,7 +59,7 @@ function loop(k: Kernel, ci: Cpu, steps: number): number {
       if (stop !== STOP_STEPS) return stop;
     }
     if (cur.kicks !== 0) flushKicks(k);
-    if ((l.w[l.at + FLAG] & LW_IDLE) !== 0) {
+    if (l === idlelwp) {
       if (!idle(ci, l)) return STOP_IDLE;
       continue;
     }
@@ -84,15 +85,18 @@ function attend(k: Kernel, ci: Cpu): number {
 }
 
 function runContext(k: Kernel, l: Lwp): void {
-  const { w } = l;
-  const ctxswtch = l.at + CTXSWTCH;
-  if (w[ctxswtch] !== 0) {
+  // A context of this realm was saved here; any other may still be on its way to that.
+  const context = l.context ?? contextFromElsewhere(k, l);
+  // The steps of leaving: miSwitch has set ctxswtch and unlocked the LWP; now its context is saved.
+  if (context.resume(l) && l.w[l.at + CTXSWTCH] !== 0) contextSaved(l);
+}
+
+function contextFromElsewhere(k: Kernel, l: Lwp): Context {
+  if (l.w[l.at + CTXSWTCH] !== 0) {
     delayPoint(k, AT_SWITCH_WAITCTX);
     waitContextSaved(l);
   }
-  const context = l.context ?? k.slots.contextFor(l);
-  // The steps of leaving: miSwitch has set ctxswtch and unlocked the LWP; now its context is saved.
-  if (context.resume(l) && w[ctxswtch] !== 0) contextSaved(l);
+  return k.slots.contextFor(l);
 }
 
 /** One round of the idle thread (SCH-53). False: nothing to do. */

@@ -1,6 +1,7 @@
 /**
  * Birth of an LWP: `lwpCreate`, and what its first run begins with (LWP-41..50).
  */
+import { CpuRecord } from "../sys/cpu.js";
 import { cur } from "../sys/current.js";
 import type { Kernel } from "../sys/kernel.js";
 import { type Lwp, LwpRecord } from "../sys/lwp.js";
@@ -179,6 +180,7 @@ function newTurnstile(k: Kernel): number {
 }
 
 const TS = LwpRecord.offset.ts;
+const NLWPS = CpuRecord.offset.nlwps;
 const SIGWAIT = packText("sigwait");
 const VFORK = packText("vfork");
 
@@ -265,10 +267,10 @@ function place(l1: Lwp, l2: Lwp): void {
   kassert(l2.k, l2.affinity === 0, "lwpCreate: a new LWP with an affinity");
   l2.affinity = l1.affinity;
   l2.psid = l1.psid;
-  lwpLock(l2);
+  // Its lock is not needed: who finds it has its process locked.
   const ci = schedTakecpu(l2);
   l2.cpu = ci;
-  lwpUnlockTo(l2, ci.mutex);
+  l2.mutex = ci.mutex;
 }
 
 /** Head of alllwp. */
@@ -319,5 +321,6 @@ export function lwpStartup(l: Lwp): void {
   // lwp0 has run since the machine was booted.
   if (l.index === 1) return;
   if (probing(l.k, PROBE_LWP_START)) fire(l.k, PROBE_LWP_START, l.proc.pid, l.lid);
-  cur.cpu.nlwps++;
+  const ci = cur.cpu;
+  ci.w[ci.at + NLWPS]++;
 }
