@@ -31,7 +31,9 @@ const LOCKS = `
   function* levels() {
     // The last to end give back what they had when their CPU next switches.
     yield* Thread.sleep(50);
-    return POOLS.map((name) => cur.lwp.k[name].inUse);
+    // A turnstile stays with the record of an LWP: those beyond are counted.
+    const { k } = cur.lwp;
+    return POOLS.map((name) => k[name].inUse - (name === "turnstiles" ? k.lwps.highWater : 0));
   }
   export function* main([count]: string[]) {
     let ended = 0;
